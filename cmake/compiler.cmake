@@ -1,0 +1,48 @@
+# Compiler check, ccache, and keymix_compile_options(target): the flags of everything built here.
+
+if((CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12) OR
+   (CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 16))
+  message(FATAL_ERROR
+    "keymix: the compiler is ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}; "
+    "g++ 12 or clang 16, or a newer one, is needed\n"
+    "  hint: install g++-12 and configure with -DCMAKE_CXX_COMPILER=g++-12")
+endif()
+
+if(NOT KEYMIX_SANITIZE MATCHES "^(|address|thread)$")
+  message(FATAL_ERROR
+    "keymix: KEYMIX_SANITIZE is '${KEYMIX_SANITIZE}'; it must be empty, address or thread")
+endif()
+
+find_program(KEYMIX_CCACHE ccache)
+mark_as_advanced(KEYMIX_CCACHE)
+if(PROJECT_IS_TOP_LEVEL AND KEYMIX_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # ccache declines precompiled headers unless it may trust their time stamps.
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros "${KEYMIX_CCACHE}")
+endif()
+
+function(keymix_compile_options target)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  target_compile_options(${target} PRIVATE
+    -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+    # No -march=native: Highway picks the instruction set at run time. No contraction: the same
+    # source gives the same bits whatever the compiler would like to fuse.
+    -ffp-contract=off -fno-math-errno -fno-trapping-math)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    target_compile_options(${target} PRIVATE -Wno-restrict)  # g++ 12 warns of its own std::string
+  endif()
+  if(KEYMIX_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+
+  if(KEYMIX_SANITIZE STREQUAL "address")
+    set(sanitize -fsanitize=address,undefined -fno-sanitize-recover=all)
+  elseif(KEYMIX_SANITIZE STREQUAL "thread")
+    set(sanitize -fsanitize=thread)
+  else()
+    return()
+  endif()
+  # -O1 -g1: fast enough to run the tests, lines in the reports, a third of the build time.
+  target_compile_options(${target} PRIVATE ${sanitize} -fno-omit-frame-pointer -O1 -g1)
+  target_link_options(${target} PUBLIC ${sanitize})
+endfunction()

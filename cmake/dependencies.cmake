@@ -1,0 +1,83 @@
+# Finds every dependency, downloads none, and reports all that are missing at once.
+
+set(missing "")
+# need(FOUND NAME PACKAGE): a macro, because it appends to the caller's list.
+macro(need found name package)
+  if(NOT ${found})
+    string(APPEND missing "\n  ${name}: install ${package}")
+    list(APPEND missing_packages ${package})
+  endif()
+endmacro()
+
+find_package(PkgConfig QUIET)
+find_package(Threads)
+need(Threads_FOUND "POSIX threads" libc6-dev)
+find_package(fmt CONFIG QUIET)
+need(fmt_FOUND "fmt" libfmt-dev)
+find_package(nlohmann_json CONFIG QUIET)
+need(nlohmann_json_FOUND "nlohmann-json" nlohmann-json3-dev)
+find_package(ZLIB QUIET)
+set(ZLIB_VERSION "${ZLIB_VERSION_STRING}")
+need(ZLIB_FOUND "zlib" zlib1g-dev)
+
+# keymix_openblas: pkg-config knows which variant the system has chosen; else look for the files.
+add_library(keymix_openblas INTERFACE)
+if(PkgConfig_FOUND)
+  pkg_check_modules(OPENBLAS QUIET IMPORTED_TARGET openblas)
+endif()
+if(OPENBLAS_FOUND)
+  target_link_libraries(keymix_openblas INTERFACE PkgConfig::OPENBLAS)
+else()
+  find_path(OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas-pthread openblas openblas-serial)
+  find_library(OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-pthread openblas openblas-serial)
+  mark_as_advanced(OPENBLAS_INCLUDE OPENBLAS_LIBRARY)
+  if(OPENBLAS_INCLUDE AND OPENBLAS_LIBRARY)
+    set(OPENBLAS_FOUND ON)
+    target_include_directories(keymix_openblas SYSTEM INTERFACE "${OPENBLAS_INCLUDE}")
+    target_link_libraries(keymix_openblas INTERFACE "${OPENBLAS_LIBRARY}")
+  endif()
+endif()
+need(OPENBLAS_FOUND "OpenBLAS" libopenblas-dev)
+
+# keymix_highway: older packages have only the pkg-config file, others only the CMake one.
+add_library(keymix_highway INTERFACE)
+if(PkgConfig_FOUND)
+  pkg_check_modules(HIGHWAY QUIET IMPORTED_TARGET libhwy)
+endif()
+if(HIGHWAY_FOUND)
+  target_link_libraries(keymix_highway INTERFACE PkgConfig::HIGHWAY)
+else()
+  find_package(hwy CONFIG QUIET)
+  set(HIGHWAY_FOUND ${hwy_FOUND})
+  set(HIGHWAY_VERSION ${hwy_VERSION})
+  target_link_libraries(keymix_highway INTERFACE hwy::hwy)
+endif()
+need(HIGHWAY_FOUND "Highway" libhwy-dev)
+
+if(KEYMIX_BUILD_EXAMPLES OR KEYMIX_BUILD_TESTS)
+  find_package(CLI11 CONFIG QUIET)
+  need(CLI11_FOUND "CLI11 (examples, tests)" libcli11-dev)
+endif()
+
+if(KEYMIX_BUILD_TESTS)
+  find_package(Catch2 3 CONFIG QUIET)
+  if(NOT Catch2_FOUND)
+    find_package(Catch2 2 CONFIG QUIET)
+  endif()
+  need(Catch2_FOUND "Catch2 2 or 3 (tests)" catch2)
+endif()
+
+if(KEYMIX_BUILD_BENCHMARKS)
+  find_package(benchmark CONFIG QUIET)
+  need(benchmark_FOUND "Google Benchmark (benchmarks)" libbenchmark-dev)
+endif()
+
+find_program(KEYMIX_GNUPLOT gnuplot)
+mark_as_advanced(KEYMIX_GNUPLOT)
+
+if(missing)
+  list(JOIN missing_packages " " missing_packages)
+  message(FATAL_ERROR "keymix: dependencies are missing:${missing}\n"
+    "  hint: on Debian or Ubuntu: apt-get install ${missing_packages}\n"
+    "        (tests, examples and benchmarks can be left out: -DKEYMIX_BUILD_TESTS=OFF ...)")
+endif()

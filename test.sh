@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds everything and runs the tests. See ./test.sh --help.
+# shellcheck disable=SC2001  # sed works on lines, which ${name//a/b} does not
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
+# shellcheck source=cmake/bootstrap.sh
+. cmake/bootstrap.sh
+
+usage() {
+  cat <<'EOT'
+usage: ./test.sh [--all] [--filter EXPR] [ARGUMENT...]
+
+  --all          after the tests: AddressSanitizer + UBSan on all but the slow tests, ThreadSanitizer
+                 on the tests tagged [threads], and clang over every source and every header alone
+  --filter EXPR  only the test cases that EXPR names, as Catch2 writes it: "softmax*", "[unit]"
+  ARGUMENT...    passed on to the test program, for example --list-tests or --durations yes
+
+Logs are in build*/log. The last line is `N passed, N failed, N skipped`: test cases, each counted in
+every pass that runs it, and for clang files. The exit status is 0 if nothing failed.
+EOT
+}
+
+all='' filter='' arguments=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --all) all=all ;;
+    --filter)
+      [ $# -ge 2 ] || { say "test.sh: --filter needs an expression; see ./test.sh --help" >&2; exit 2; }
+      filter=$2
+      shift
+      ;;
+    --filter=*) filter=${1#*=} ;;
+    --help | -h) usage; exit 0 ;;
+    *) arguments+=("$1") ;;
+  esac
+  shift
+done
+
+passed=0 failed=0 skipped=0 table='' skips=''
+
+# add NAME PASSED FAILED SKIPPED: one line of the table at the end.
+add() {
+  passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
+  table+=$(printf '%-10s %5d passed %5d failed %5d skipped' "$@")$'\n'
+}
+
+# run_tests NAME FOLDER SPEC COMMAND...: COMMAND is the test program, with a wrapper if it needs one.
+run_tests() {
+  local name=$1 folder=$2 spec=${filter:-$3} log=$2/log/tests.log
+  shift 3
+  "$@" ${spec:+"$spec"} ${arguments[@]+"${arguments[@]}"} </dev/null 2>&1 | tee "$log"
+  local status=${PIPESTATUS[0]} cases=0 bad=0 notes='' skip=0 totals
+
+  totals=$(grep -E '^(All tests passed|test cases:|No tests ran)' "$log" | tail -n 1)
+  case $totals in
+    'All tests passed'*) cases=$(sed -E 's/.* in ([0-9]+) test case.*/\1/' <<<"$totals") ;;
+    'test cases:'*)
+      cases=$(sed -E 's/^test cases: *([0-9]+).*/\1/' <<<"$totals")
+      bad=$(sed -nE 's/.*\| *([0-9]+) failed( \||$).*/\1/p' <<<"$totals")
+      ;;
+    *) # A run of nothing is a typing error, or a crash that swallowed the totals.
+      say "$name: no test case was counted"
+      [ "$status" -ne 0 ] || status=1
+      ;;
+  esac
+  bad=${bad:-0}
+  # Under ptrace, or in a chroot without /proc, leaks cannot be looked for: that is no test's failure.
+  if [ "$cases" -gt 0 ] && grep -q 'LeakSanitizer has encountered a fatal error' "$log"; then
+    say 'SKIPPED: leak check: LeakSanitizer cannot run here (ptrace, or no /proc)' >>"$log"
+    status=0 cases=$((cases + 1))
+  fi
+  # A sanitizer may speak up after the last test.
+  if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
+    say "$name: the test program ended with status $status"
+    bad=1 cases=$((cases + 1))
+  fi
+
+  notes=$(sed -n 's/^SKIPPED: //p' "$log" | sort -u)
+  if [ -n "$notes" ]; then
+    skip=$(wc -l <<<"$notes")
+    skips+=$(sed "s/^/skipped ($name): /" <<<"$notes")$'\n'
+  fi
+  add "$name" $((cases - bad - skip)) "$bad" "$skip"
+}
+
+# Every source as clang sees it, without generating code, then every public header on its own.
+syntax_pass() {
+  local clang='' candidate folder=build-clang commands headers flags log=build-clang/log/syntax.log bad
+  for candidate in clang++-16 clang++-17 clang++-18 clang++-19 clang++-20 clang++; do
+    command -v "$candidate" >/dev/null && { clang=$candidate; break; }
+  done
+  if [ -z "$clang" ] ||
+    ! configure cpu $folder -B $folder "-DCMAKE_CXX_COMPILER=$clang" -DKEYMIX_CCACHE=OFF \
+      -DKEYMIX_WERROR=ON -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON; then
+    say "clang: no clang++ 16 or newer that can be used"
+    add clang 0 1 0
+    return
+  fi
+
+  # One shell command a line, unescaped from the JSON.
+  commands=$(sed -n 's/^ *"command": "\(.*\)",\{0,1\}$/\1/p' $folder/compile_commands.json |
+    sed 's/\\\(.\)/\1/g')
+  headers=$(find keymix.h core autograd ops nn backends -name '*.h' ! -name '*[-_]inl.h' | sort)
+  # A header sees what the library's own sources see.
+  flags=$(sed -n "s|^\(.*\) -o .* -c $PWD/core/.*|\1|p" <<<"$commands" | head -n 1)
+
+  {
+    sed -E 's/ -o [^ ]+ -c / -fsyntax-only /' <<<"$commands"
+    sed "s|.*|$flags -fsyntax-only -x c++ - <<<'#include \"keymix/&\"'|" <<<"$headers"
+  } >$folder/log/syntax.commands
+  logged "$log" syntax check_each $folder/log/syntax.commands
+  bad=$(grep -c '^FAILED: ' "$log")
+  add clang $(($(wc -l <$folder/log/syntax.commands) - bad)) "$bad" 0
+}
+
+# check_each FILE: runs its lines side by side, and keeps each one's output together.
+check_each() {
+  # shellcheck disable=SC2016  # $1 is the inner shell's
+  tr '\n' '\0' <"$1" | xargs -0 -n 1 -P "$(cores)" bash -c '
+    output=$(eval "$1" 2>&1) || { printf "FAILED: %s\n%s\n" "${1##*-fsyntax-only }" "$output"; exit 1; }' _
+}
+
+install_missing "${all:-build}"
+
+if configure cpu build -DKEYMIX_WERROR=ON && build build all; then
+  case " ${arguments[*]-} " in
+    *' --list-'*) exec build/tests/keymix_tests ${filter:+"$filter"} "${arguments[@]}" ;;
+  esac
+  run_tests tests build '' build/tests/keymix_tests
+  # A test case without a label would be missed by whoever runs the labels.
+  unlabelled=$(build/tests/keymix_tests --list-tests '~[unit]~[gradcheck]~[parity]~[golden]~[slow]')
+  if ! grep -q '^0 matching' <<<"$unlabelled"; then
+    say "Without a label [unit], [gradcheck], [parity], [golden] or [slow]:" "$unlabelled"
+    add labels 0 1 0
+  fi
+else
+  add build 0 1 0
+fi
+
+if [ -n "$all" ]; then
+  if configure asan build-asan && build build-asan keymix_tests; then
+    export UBSAN_OPTIONS="print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
+    run_tests asan build-asan '~[slow]' build-asan/tests/keymix_tests
+  else
+    add asan 0 1 0
+  fi
+
+  # Where the kernel randomises addresses widely, g++ 12's ThreadSanitizer finds no room for its
+  # shadow memory; containers may forbid to ask for fixed ones.
+  fixed_addresses=()
+  setarch -R true 2>/dev/null && fixed_addresses=(setarch -R)
+  if configure tsan build-tsan && build build-tsan keymix_tests; then
+    run_tests tsan build-tsan '[threads]' \
+      ${fixed_addresses[@]+"${fixed_addresses[@]}"} build-tsan/tests/keymix_tests
+  else
+    add tsan 0 1 0
+  fi
+
+  syntax_pass
+fi
+
+say ''
+[ -z "$all" ] || printf '%s' "$table"
+printf '%s' "$skips"
+say "took $((SECONDS / 60)) min $((SECONDS % 60)) s"
+say "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,37 @@
+// Errors: every misuse throws keymix::Error, whose text has one form everywhere:
+//
+//   op: fact; what came; what was needed
+//     hint: what usually helps
+//
+// Nothing in the library aborts the process or prints instead of throwing.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace keymix {
+
+class Error : public std::runtime_error {
+ public:
+  explicit Error(const std::string& message) : std::runtime_error(message) {}
+  Error(const std::string& message, const std::string& hint)
+      : std::runtime_error(message + "\n  hint: " + hint) {}
+};
+
+// Throws an Error with the formatted message.
+template <typename... Args>
+[[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(fmt::format(format, std::forward<Args>(args)...));
+}
+
+// Throws an Error with the formatted message unless `ok`. The text is only built on failure.
+template <typename... Args>
+void check(bool ok, fmt::format_string<Args...> format, Args&&... args) {
+  if (!ok) [[unlikely]]
+    throw Error(fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace keymix

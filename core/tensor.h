@@ -1,0 +1,268 @@
+// Tensor: a handle on row-major strided memory, with a record of how it was made.
+//
+// Copying a Tensor copies the handle; views share storage. This header declares; it holds no
+// maths and allocates nothing. Members that compute are defined beside the free functions of
+// their family in ops/ (views, reductions, operators) or in autograd/ (backward, grad).
+// Members are what reads left to right; everything else is a free function in ops/*.h.
+//
+// Shapes are NumPy's: row-major, -1 is the last dimension. dtypes promote as in core/dtype.h.
+#pragma once
+
+#include "keymix/core/dtype.h"
+#include "keymix/core/shape.h"
+#include "keymix/core/storage.h"
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <iosfwd>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+namespace keymix {
+
+class Tensor;
+namespace autograd {
+class Node;
+}
+
+// What a Tensor points to. Library code reads it through Tensor's accessors.
+struct TensorImpl {
+  std::shared_ptr<Storage> storage;
+  Shape shape;
+  Shape strides;            // in elements
+  std::int64_t offset = 0;  // in elements, from the storage's start
+  DType dtype = DType::float32;
+
+  // The node whose output this is; for a leaf that requires a gradient, the node that collects it.
+  std::shared_ptr<autograd::Node> node;
+  int output_index = 0;
+  // What this views, for the rule on writing in place (detach() does not count as a view).
+  std::shared_ptr<TensorImpl> base;
+
+  TensorImpl() = default;
+  TensorImpl(const TensorImpl&) = default;
+  TensorImpl& operator=(const TensorImpl&) = default;
+  ~TensorImpl();
+};
+
+// Half-open range with a step, as in Python. Negative bounds count from the end.
+struct Slice {
+  std::optional<std::int64_t> start = std::nullopt;
+  std::optional<std::int64_t> stop = std::nullopt;
+  std::int64_t step = 1;
+
+  Slice() = default;
+  Slice(std::optional<std::int64_t> start_, std::optional<std::int64_t> stop_, std::int64_t step_ = 1)
+      : start(start_), stop(stop_), step(step_) {}
+};
+
+// A C++ number beside a tensor. It is weak: it takes the tensor's dtype, unless a fraction meets
+// an integer tensor (float32) or an integer meets a bool tensor (int64).
+class Scalar {
+ public:
+  template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>>
+  Scalar(T value) {
+    if constexpr (std::is_same_v<T, bool>) value_ = value;
+    else if constexpr (std::is_integral_v<T>) value_ = static_cast<std::int64_t>(value);
+    else value_ = static_cast<double>(value);
+  }
+
+  bool is_bool() const { return std::holds_alternative<bool>(value_); }
+  bool is_integer() const { return std::holds_alternative<std::int64_t>(value_); }
+  bool is_floating() const { return std::holds_alternative<double>(value_); }
+  double to_double() const {
+    return std::visit([](auto v) { return static_cast<double>(v); }, value_);
+  }
+  std::int64_t to_int64() const {
+    return std::visit([](auto v) { return static_cast<std::int64_t>(v); }, value_);
+  }
+
+ private:
+  std::variant<bool, std::int64_t, double> value_;
+};
+
+using IndexItem = std::variant<std::int64_t, Slice, Tensor>;
+
+struct ReduceOptions {
+  bool keepdim = false;
+};
+struct VarOptions {
+  bool keepdim = false;
+  int correction = 1;  // divisor is count - correction (1: unbiased, as PyTorch)
+};
+struct BackwardOptions {
+  bool retain_graph = false;
+  bool create_graph = false;  // record the backward pass itself; implies retain_graph
+};
+
+class Tensor {
+ public:
+  Tensor() = default;  // undefined: no memory, no shape
+  explicit Tensor(std::shared_ptr<TensorImpl> impl) : impl_(std::move(impl)) {}
+  Tensor(const Tensor&) = default;
+  Tensor(Tensor&&) = default;
+  // Only named tensors can be assigned to: `x[3] = y` would rebind a temporary handle and change
+  // nothing, so it does not compile. Write x.index_put_({3}, y).
+  Tensor& operator=(const Tensor&) & = default;
+  Tensor& operator=(Tensor&&) & = default;
+
+  // --- What it is (core/tensor.cpp) ---
+  bool defined() const { return impl_ != nullptr; }
+  const Shape& shape() const { return impl().shape; }
+  std::int64_t size(int dim) const;  // -1 is the last dimension
+  int ndim() const { return impl().shape.ndim(); }
+  std::int64_t numel() const { return impl().shape.numel(); }
+  const Shape& strides() const { return impl().strides; }
+  DType dtype() const { return impl().dtype; }
+  Device device() const { return impl().storage->device; }
+  bool is_contiguous() const;
+  std::uint64_t version() const { return impl().storage->version; }
+
+  // Host memory of the first element; throws unless T is the dtype and the device is the CPU.
+  // The pointer is to strided memory: use contiguous() for flat access.
+  template <typename T>
+  const T* data() const {
+    return static_cast<const T*>(host_data(dtype_of<T>));
+  }
+  // As data(), for writing; counts as an in-place change. Throws when the memory is a file's.
+  template <typename T>
+  T* mutable_data() {
+    return static_cast<T*>(mutable_host_data(dtype_of<T>));
+  }
+
+  // --- Views: they share storage and record themselves (ops/view.cpp) ---
+  // One size may be -1 and is inferred. Copies only if no strides express the result.
+  Tensor reshape(const Shape& shape) const;
+  Tensor transpose(int dim0, int dim1) const;
+  Tensor permute(std::initializer_list<int> dims) const;
+  Tensor flatten(int first = 0, int last = -1) const;
+  Tensor unsqueeze(int dim) const;
+  Tensor squeeze(std::optional<int> dim = std::nullopt) const;  // all sizes of 1, or one of them
+  Tensor expand(const Shape& shape) const;                      // -1 keeps a size
+  // Elements start, start + step, … before stop along dim; bounds are clamped as in Python.
+  Tensor slice(int dim, std::optional<std::int64_t> start, std::optional<std::int64_t> stop,
+               std::int64_t step = 1) const;
+  Tensor operator[](std::int64_t i) const;  // drops dimension 0
+  Tensor contiguous() const;                // itself if it is already row-major
+
+  // --- Indexing with ints, slices, integer tensors and bool masks (ops/indexing.cpp) ---
+  Tensor index(const std::vector<IndexItem>& items) const;
+  Tensor& index_put_(const std::vector<IndexItem>& items, const Tensor& values);
+
+  // --- Conversion (ops/cast.cpp) ---
+  Tensor to(DType dtype) const;
+  Tensor to(Device device) const;
+
+  // --- Reductions (ops/reduce.cpp). Integer sums are int64; mean and var need floats. ---
+  Tensor sum(const Dims& dims = all, ReduceOptions options = {}) const;
+  Tensor mean(const Dims& dims = all, ReduceOptions options = {}) const;
+  Tensor max(const Dims& dims = all, ReduceOptions options = {}) const;  // gradient shared by ties
+  Tensor min(const Dims& dims = all, ReduceOptions options = {}) const;
+  Tensor var(const Dims& dims = all, VarOptions options = {}) const;
+  Tensor argmax(std::optional<int> dim = std::nullopt, ReduceOptions options = {}) const;  // int64
+
+  // --- Reading one value (ops/cast.cpp) ---
+  double item() const;  // throws unless there is exactly one element
+  template <typename T>
+  T item() const;  // also throws when T cannot hold the value
+
+  // --- Gradients (autograd/tensor_autograd.cpp) ---
+  bool requires_grad() const { return defined() && impl_->node != nullptr; }
+  bool is_leaf() const;
+  Tensor& requires_grad_(bool value = true);
+  Tensor grad() const;  // undefined before the first backward()
+  void set_grad(const Tensor& grad);
+  void zero_grad();  // forgets the gradient
+  // Gradients of a one-element tensor, or of sum(this * cotangent), added into every leaf.
+  void backward(BackwardOptions options = {}) const;
+  void backward(const Tensor& cotangent, BackwardOptions options = {}) const;
+  Tensor detach() const;  // shares storage and version, no history
+  // Called with the cotangent when it is complete; may return a replacement (or an undefined
+  // tensor to leave it). Returns an id for remove_hook.
+  std::int64_t register_hook(std::function<Tensor(const Tensor&)> hook);
+  void remove_hook(std::int64_t id);
+
+  // --- In place (ops/inplace.cpp): throws in grad mode if target, base or operand needs a gradient ---
+  Tensor& operator+=(const Tensor& other) &;
+  Tensor& operator-=(const Tensor& other) &;
+  Tensor& operator*=(const Tensor& other) &;
+  Tensor& operator/=(const Tensor& other) &;
+  Tensor& operator+=(Scalar other) &;
+  Tensor& operator-=(Scalar other) &;
+  Tensor& operator*=(Scalar other) &;
+  Tensor& operator/=(Scalar other) &;
+  Tensor& fill_(Scalar value);
+  Tensor& copy_(const Tensor& source);  // broadcasts and casts
+
+  // --- For the library ---
+  TensorImpl& impl() const {
+    if (!impl_) [[unlikely]]
+      undefined();
+    return *impl_;
+  }
+  const std::shared_ptr<TensorImpl>& handle() const { return impl_; }
+  void bump_version() const { ++impl().storage->version; }
+
+ private:
+  [[noreturn]] static void undefined();
+  const void* host_data(DType dtype) const;
+  void* mutable_host_data(DType dtype);
+
+  std::shared_ptr<TensorImpl> impl_;
+};
+
+using TensorList = std::vector<Tensor>;
+
+// Arithmetic broadcasts and promotes (ops/binary.cpp); comparisons give bool tensors.
+Tensor operator+(const Tensor& a, const Tensor& b);
+Tensor operator-(const Tensor& a, const Tensor& b);
+Tensor operator*(const Tensor& a, const Tensor& b);
+Tensor operator/(const Tensor& a, const Tensor& b);  // integers divide as float32
+Tensor operator+(const Tensor& a, Scalar b);
+Tensor operator-(const Tensor& a, Scalar b);
+Tensor operator*(const Tensor& a, Scalar b);
+Tensor operator/(const Tensor& a, Scalar b);
+Tensor operator+(Scalar a, const Tensor& b);
+Tensor operator-(Scalar a, const Tensor& b);
+Tensor operator*(Scalar a, const Tensor& b);
+Tensor operator/(Scalar a, const Tensor& b);
+Tensor operator-(const Tensor& x);
+
+Tensor operator==(const Tensor& a, const Tensor& b);
+Tensor operator!=(const Tensor& a, const Tensor& b);
+Tensor operator<(const Tensor& a, const Tensor& b);
+Tensor operator<=(const Tensor& a, const Tensor& b);
+Tensor operator>(const Tensor& a, const Tensor& b);
+Tensor operator>=(const Tensor& a, const Tensor& b);
+Tensor operator==(const Tensor& a, Scalar b);
+Tensor operator!=(const Tensor& a, Scalar b);
+Tensor operator<(const Tensor& a, Scalar b);
+Tensor operator<=(const Tensor& a, Scalar b);
+Tensor operator>(const Tensor& a, Scalar b);
+Tensor operator>=(const Tensor& a, Scalar b);
+
+// Values as PyTorch prints them, aligned and shortened, with shape, dtype and device (ops/print.cpp).
+std::string to_string(const Tensor& tensor);
+std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
+
+// Destroys `object` without recursion: objects released while another is being destroyed wait
+// their turn in a list. Graphs are chains of shared pointers, and a chain of 100,000 nodes must
+// not destroy itself 100,000 calls deep.
+void release_iteratively(std::shared_ptr<void> object);
+
+}  // namespace keymix
+
+// Takes no width: fmt/core.h alone cannot pad. Format to_string(tensor) where a column needs it.
+template <>
+struct fmt::formatter<keymix::Tensor> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+  template <typename Context>
+  auto format(const keymix::Tensor& tensor, Context& context) const {
+    return fmt::format_to(context.out(), "{}", keymix::to_string(tensor));
+  }
+};

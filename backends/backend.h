@@ -1,0 +1,247 @@
+// Backend: the catalogue of kernels. One class per device kind implements it.
+//
+// Primitives are pure virtual: a new backend implements them and trains every model on its first
+// day. Fused kernels return false by default ("I decline": dtype, width or mask do not suit);
+// ops/ then takes the composite, made of primitives.
+//
+// Kernels get views, never tensors: pointer, shape, strides, dtype. They validate nothing (ops/
+// did), allocate no results, and know nothing of gradients. Views of one call agree in shape
+// (broadcasting is a stride of 0) and, unless said otherwise, in dtype. float16 and bfloat16
+// compute through float32.
+#pragma once
+
+#include "keymix/core/generator.h"
+#include "keymix/core/tensor.h"
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace keymix {
+
+struct ConstView {
+  const void* data = nullptr;  // of the first element; null: the operand is absent
+  Shape shape;
+  Shape strides;  // in elements
+  DType dtype = DType::float32;
+
+  explicit operator bool() const { return data != nullptr; }
+  template <typename T>
+  const T* as() const { return static_cast<const T*>(data); }
+};
+
+struct MutView {
+  void* data = nullptr;
+  Shape shape;
+  Shape strides;
+  DType dtype = DType::float32;
+
+  explicit operator bool() const { return data != nullptr; }
+  operator ConstView() const { return {data, shape, strides, dtype}; }
+  template <typename T>
+  T* as() const { return static_cast<T*>(data); }
+};
+
+// y = f(x). Parameters a, b: elu(alpha = a); clamp(low = a, high = b); pow_scalar(x^a).
+// NaN passes through relu, clamp and the like, as in PyTorch.
+enum class UnaryOp {
+  neg, abs, sign, square, reciprocal, exp, log, sqrt, rsqrt, sin, cos, tanh, sigmoid,
+  relu, gelu, gelu_tanh, silu, elu, clamp, pow_scalar, erf, is_finite, logical_not,
+};
+enum class BinaryOp { add, sub, mul, div, pow, maximum, minimum };  // maximum, minimum: NaN wins
+enum class CompareOp { eq, ne, lt, le, gt, ge };
+enum class ReduceOp { sum, max, min };  // max, min: NaN wins; of nothing: -inf/+inf or the type's end
+enum class RandomKind { uniform, normal, randint, bernoulli };
+
+struct UnaryParams { double a = 0, b = 0; };
+// uniform: [a, b). normal: mean a, standard deviation b. randint: [low, high). bernoulli: P(1) = a.
+struct RandomParams {
+  double a = 0, b = 1;
+  std::int64_t low = 0, high = 0;
+};
+
+// --- Fused kernels' arguments -------------------------------------------------------------------
+
+// y = x W^T + bias over the last dimension. x [rows, in] (row stride free, inner stride 1),
+// weight [out, in], bias [out] or absent, y [rows, out].
+struct LinearArgs { ConstView x, weight, bias; MutView y; };
+
+// dx from dy, x and y = f(x), for the UnaryOps that are activations. All of one shape.
+struct ActivationBackwardArgs { UnaryOp op; UnaryParams params; ConstView dy, x, y; MutView dx; };
+
+// Over the last dimension. log: y = x - logsumexp(x); else y = exp(x - logsumexp(x)).
+// A row of -inf gives softmax 0 and log_softmax -inf, with zero gradient.
+struct SoftmaxArgs { bool log = false; ConstView x; MutView y; };
+struct SoftmaxBackwardArgs { bool log = false; ConstView y, dy; MutView dx; };
+
+// Over the last dimension: y = (x - mean) * rstd * weight + bias; mean, rstd [rows] in float32
+// (float64 for float64 input). x, y [rows, width]. weight and bias may be absent.
+struct LayerNormArgs { double eps = 1e-5; ConstView x, weight, bias; MutView y, mean, rstd; };
+struct LayerNormBackwardArgs { ConstView x, weight, mean, rstd, dy; MutView dx, dweight, dbias; };  // each may be absent
+
+// logits [rows, classes], target int64 [rows]. loss [1]: the mean over rows whose target is not
+// ignore_index of (1 - s) * nll + s * mean_c nll_c (s: label smoothing); NaN if all are ignored,
+// as PyTorch. logsumexp [rows] is saved for the backward.
+struct CrossEntropyArgs {
+  std::int64_t ignore_index = -100;
+  double label_smoothing = 0;
+  ConstView logits, target;
+  MutView loss, logsumexp;
+};
+struct CrossEntropyBackwardArgs {
+  std::int64_t ignore_index = -100;
+  double label_smoothing = 0;
+  ConstView logits, target, logsumexp, dloss;
+  MutView dlogits;
+};
+
+// y_i = x_i / (1 - p) where the i-th uniform of `random` is >= p, else 0. Its own backward.
+struct DropoutArgs { double p = 0; PhiloxState random; ConstView x; MutView y; };
+
+// --- Mixture attention (ops/attention.h has the maths) -------------------------------------------
+
+enum class ScoreKind { dot, gaussian };
+enum class AttentionMode { soft, hard };
+
+struct MaskView {
+  bool causal = false;  // key j is visible to query i if j <= i + Nk - Nq
+  ConstView key_valid;  // bool [B, Nk], or absent
+  ConstView bias;       // [B or 1, H or 1, Nq or 1, Nk] as strides of 0, or absent; added to the scores
+};
+
+struct AttentionDropout {
+  double p = 0;
+  PhiloxState random;  // element (b*H + h, i, j): core/philox.h, stream `attention`
+};
+
+struct AttentionArgs {
+  ConstView query;              // [B, H, Nq, D]
+  std::vector<ConstView> keys;  // M of [B, Hk, Nk, D]; one if `shifts` is there. Hk divides H
+  ConstView shifts;             // [M, H, D] (stride 0 for a shared head), or absent: k_jr = k_j - mu_r
+  ConstView value;              // [B, Hk, Nk, Dv]
+  ConstView log_weight;         // [H, M, Nk] with strides of 0 where shared
+  ConstView inverse_variance;   // [H, M] with stride 0 where shared: alpha
+  ScoreKind score = ScoreKind::gaussian;
+  AttentionMode mode = AttentionMode::soft;
+  MaskView mask;
+  AttentionDropout dropout;
+
+  int components() const { return static_cast<int>(log_weight.shape[1]); }
+};
+
+struct AttentionForwardArgs : AttentionArgs {
+  MutView out;        // [B, H, Nq, Dv]
+  MutView logsumexp;  // [B, H, Nq]; float32 (float64 for float64 input)
+};
+
+// Gradients whose data is null are not wanted. All are written, not added to.
+struct AttentionBackwardArgs : AttentionArgs {
+  ConstView out, logsumexp, dout;
+  MutView dquery;
+  std::vector<MutView> dkeys;      // as keys (empty, or null entries: not wanted)
+  MutView dshifts;                 // [M, H, D], dense
+  MutView dvalue;                  // [B, Hk, Nk, Dv]
+  MutView dlog_weight;             // [H, M, Nk], dense; ops/ sums it over what is shared
+  MutView dinverse_variance;       // [H, M], dense
+  MutView dbias;                   // [B, H, Nq, Nk], dense
+};
+
+// --- Optimisers: one fused step over many tensors, in place ------------------------------------------
+
+// m, v may be absent (null) where the method has none. All float32 or float64, contiguous.
+struct OptimizerTensors { MutView parameter; ConstView gradient; MutView first_moment, second_moment; };
+
+// PyTorch's Adam and AdamW: decoupled multiplies the parameter by (1 - lr weight_decay), else
+// weight_decay * parameter is added to the gradient. `step` counts from 1.
+struct AdamArgs {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+  double bias_correction1 = 1, bias_correction2 = 1;  // 1 - beta^step, or the product form for a varying beta1
+  bool decoupled = true;
+};
+// PyTorch's SGD: buffer = momentum * buffer + (1 - dampening) * gradient (the first step copies the gradient).
+struct SgdArgs {
+  double lr = 1e-2, momentum = 0, dampening = 0, weight_decay = 0;
+  bool nesterov = false, first_step = true;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // "cpu: 2 threads, AVX-512, OpenBLAS 0.3.21 (SkylakeX kernels)".
+  virtual std::string description() const = 0;
+
+  // --- Memory ---
+  virtual std::shared_ptr<Storage> allocate(std::size_t bytes) = 0;  // contents undefined
+  virtual MemoryStats memory_stats() const = 0;
+  virtual void reset_peak_memory() = 0;
+  virtual void release_cached_memory() = 0;
+  virtual void copy_from_host(void* destination, const void* source, std::size_t bytes) = 0;
+  virtual void copy_to_host(void* destination, const void* source, std::size_t bytes) = 0;
+  virtual void synchronize() = 0;
+
+  // --- Elementwise: any strides ---
+  virtual void fill(const MutView& y, Scalar value) = 0;
+  virtual void arange(const MutView& y, Scalar start, Scalar step) = 0;    // y_i = start + i * step, 1-D
+  virtual void copy(const MutView& y, const ConstView& x) = 0;             // casts between any two dtypes
+  virtual void unary(UnaryOp op, const MutView& y, const ConstView& x, UnaryParams params) = 0;  // is_finite, logical_not give bool
+  virtual void binary(BinaryOp op, const MutView& y, const ConstView& a, const ConstView& b) = 0;
+  virtual void compare(CompareOp op, const MutView& y, const ConstView& a, const ConstView& b) = 0;  // y bool
+  virtual void where(const MutView& y, const ConstView& condition, const ConstView& a, const ConstView& b) = 0;
+  // y = x on and below (upper: above) the diagonal j = i + diagonal of the last two dimensions, else 0.
+  virtual void triangle(const MutView& y, const ConstView& x, std::int64_t diagonal, bool upper) = 0;
+
+  // --- Reductions ---
+  // y has x's number of dimensions, with size 1 where it reduces. Sums accumulate in float32 or
+  // wider, in an order fixed by the shape.
+  virtual void reduce(ReduceOp op, const MutView& y, const ConstView& x) = 0;
+  // y int64, size 1 at `dim`; the first of equal values; NaN wins.
+  virtual void arg_reduce(ReduceOp op, const MutView& y, const ConstView& x, int dim) = 0;
+  virtual bool all_finite(const ConstView& x) = 0;
+
+  // --- Products ---
+  // y [..., m, n] = a [..., m, k] b [..., k, n]; the leading dimensions are equal in size (stride 0
+  // where broadcast). Any strides; a transposed operand costs no copy.
+  virtual void matmul(const MutView& y, const ConstView& a, const ConstView& b) = 0;
+
+  // --- Indexing: `index` is int64, already checked to lie in range ---
+  // y[.., i, ..] = x[.., index[i], ..] along dim; index is 1-D.
+  virtual void index_select(const MutView& y, const ConstView& x, const ConstView& index, int dim) = 0;
+  // y[.., index[i], ..] += x[.., i, ..] along dim, in the order of i: the same bits every time.
+  virtual void index_add(const MutView& y, const ConstView& index, const ConstView& x, int dim) = 0;
+  // y[index[i]] = x[i]; all three are 1-D. In the order of i: the last of equal indices wins.
+  virtual void index_copy(const MutView& y, const ConstView& index, const ConstView& x) = 0;
+  // y[i][j] = x[i][index[i][j]] along dim = 1, and so on; y and index have one shape.
+  virtual void gather(const MutView& y, const ConstView& x, const ConstView& index, int dim) = 0;
+  // y[i][index[i][j]] += x[i][j] along dim; x and index have one shape.
+  virtual void scatter_add(const MutView& y, const ConstView& index, const ConstView& x, int dim) = 0;
+  // Row-major position of the first index outside [0, size), or -1. (Negative indices are the
+  // caller's affair.)
+  virtual std::int64_t first_index_outside(const ConstView& index, std::int64_t size) = 0;
+  virtual std::int64_t count_nonzero(const ConstView& x) = 0;
+  // Row-major positions of the non-zero elements; y is int64 [count_nonzero(x)].
+  virtual void nonzero(const MutView& y, const ConstView& x) = 0;
+
+  // --- Random numbers (core/philox.h): element i of the row-major order uses counter offset + i/4 ---
+  virtual void random(RandomKind kind, const MutView& y, PhiloxState state, const RandomParams& params) = 0;
+
+  // --- Fused kernels: false means "not this call" ---
+  virtual bool linear(const LinearArgs&) { return false; }
+  virtual bool activation_backward(const ActivationBackwardArgs&) { return false; }
+  virtual bool softmax_forward(const SoftmaxArgs&) { return false; }
+  virtual bool softmax_backward(const SoftmaxBackwardArgs&) { return false; }
+  virtual bool layer_norm_forward(const LayerNormArgs&) { return false; }
+  virtual bool layer_norm_backward(const LayerNormBackwardArgs&) { return false; }
+  virtual bool cross_entropy_forward(const CrossEntropyArgs&) { return false; }
+  virtual bool cross_entropy_backward(const CrossEntropyBackwardArgs&) { return false; }
+  virtual bool dropout(const DropoutArgs&) { return false; }
+  virtual bool attention_forward(const AttentionForwardArgs&) { return false; }
+  virtual bool attention_backward(const AttentionBackwardArgs&) { return false; }
+  virtual bool adam_step(const AdamArgs&, std::span<const OptimizerTensors>) { return false; }
+  virtual bool sgd_step(const SgdArgs&, std::span<const OptimizerTensors>) { return false; }
+  // Sum of all elements' squares, accumulated in double in an order fixed by the shapes.
+  virtual bool sum_of_squares(std::span<const ConstView>, double*) { return false; }
+};
+
+}  // namespace keymix

@@ -1,0 +1,32 @@
+// The engine: walks a recorded graph backwards.
+#pragma once
+
+#include "keymix/core/tensor.h"
+
+#include <cstdint>
+
+namespace keymix {
+
+struct GradOptions {
+  bool retain_graph = false;
+  bool create_graph = false;   // implies retain_graph
+  bool allow_unused = false;   // an input the outputs do not depend on gives an undefined tensor
+};
+
+// d(sum of outputs * cotangents) / d(inputs), without touching any leaf's grad(). A missing
+// cotangent stands for 1 and needs a one-element output. Inputs may be leaves or results of ops.
+// Throws Error when an output has no history, an input does not require a gradient or (unless
+// allow_unused) is not reached, or the graph has been freed by an earlier backward.
+TensorList grad(const TensorList& outputs, const TensorList& inputs, const TensorList& cotangents = {},
+                GradOptions options = {});
+
+namespace autograd {
+
+// Gradients of the outputs added into the grad() of every leaf reached.
+void backward(const TensorList& outputs, const TensorList& cotangents, BackwardOptions options);
+
+// Nodes run by this thread's last backward() or grad(): each node of the graph once.
+std::int64_t last_backward_node_count();
+
+}  // namespace autograd
+}  // namespace keymix

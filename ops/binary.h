@@ -1,0 +1,24 @@
+// Elementwise functions of two or three tensors, with NumPy broadcasting and PyTorch's dtype
+// promotion. + - * / and comparisons are operators (core/tensor.h).
+#pragma once
+
+#include "keymix/core/tensor.h"
+
+namespace keymix {
+
+Tensor pow(const Tensor& base, const Tensor& exponent);
+Tensor pow(const Tensor& base, double exponent);
+
+// NaN wins; at equal values each operand gets half of the gradient.
+Tensor maximum(const Tensor& a, const Tensor& b);
+Tensor minimum(const Tensor& a, const Tensor& b);
+
+// a where condition is true, else b. condition is bool.
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+Tensor where(const Tensor& condition, const Tensor& a, Scalar b);
+Tensor where(const Tensor& condition, Scalar a, const Tensor& b);
+
+// x with `value` where mask is true; the mask broadcasts to x's shape.
+Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
+
+}  // namespace keymix

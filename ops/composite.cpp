@@ -1,0 +1,96 @@
+#include "keymix/ops/composite.h"
+
+#include "keymix/core/env.h"
+#include "keymix/core/philox.h"
+#include "keymix/ops/binary.h"
+#include "keymix/ops/create.h"
+#include "keymix/ops/detail.h"
+#include "keymix/ops/indexing.h"
+#include "keymix/ops/matmul.h"
+#include "keymix/ops/normalize.h"
+#include "keymix/ops/reduce.h"
+#include "keymix/ops/unary.h"
+
+#include <cstdio>
+#include <limits>
+#include <map>
+#include <mutex>
+
+namespace keymix::composite {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct FallbackCounts {
+  std::mutex mutex;
+  std::map<std::string, std::int64_t, std::less<>> counts;
+};
+
+FallbackCounts& fallbacks() {
+  static FallbackCounts counts;
+  return counts;
+}
+
+}  // namespace
+
+void count_fallback(std::string_view op) {
+  static const bool log = env_int("KEYMIX_DEBUG", 0, 0, 3) >= 1;
+  FallbackCounts& all_counts = fallbacks();
+  std::lock_guard lock(all_counts.mutex);
+  if (++all_counts.counts[std::string(op)] == 1 && log)
+    fmt::print(stderr, "keymix: {} runs as a composite: the backend has no fused kernel for this call\n", op);
+}
+
+std::int64_t fallback_count(std::string_view op) {
+  FallbackCounts& all_counts = fallbacks();
+  std::lock_guard lock(all_counts.mutex);
+  const auto found = all_counts.counts.find(op);
+  return found == all_counts.counts.end() ? 0 : found->second;
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const Tensor y = matmul(x, weight.transpose(0, 1));
+  return bias.defined() ? y + bias : y;
+}
+
+Tensor softmax(const Tensor& x, int dim) {
+  const Tensor lse = keymix::logsumexp(x, dim, {.keepdim = true});
+  return exp(x - masked_fill(lse, lse == -kInfinity, 0.0));
+}
+
+Tensor log_softmax(const Tensor& x, int dim) {
+  const Tensor lse = keymix::logsumexp(x, dim, {.keepdim = true});
+  return x - masked_fill(lse, lse == -kInfinity, 0.0);
+}
+
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  // Halves are normalised in float32 and rounded once.
+  const DType wide = is_half(x.dtype()) ? float32 : x.dtype();
+  const Tensor in = x.to(wide);
+  const Tensor centred = in - in.mean(-1, {.keepdim = true});
+  Tensor y = centred * rsqrt(square(centred).mean(-1, {.keepdim = true}) + eps);
+  if (weight.defined()) y = y * weight.to(wide);
+  if (bias.defined()) y = y + bias.to(wide);
+  return y.to(x.dtype());
+}
+
+Tensor cross_entropy(const Tensor& logits, const Tensor& target, CrossEntropyOptions options) {
+  const std::int64_t classes = logits.size(-1);
+  const Tensor counted = target != options.ignore_index;
+  const Tensor label = where(counted, target, 0);
+  const Tensor log_probability = keymix::log_softmax(logits, -1);
+  Tensor nll = -gather(log_probability, -1, label.unsqueeze(-1)).squeeze(-1);
+  if (options.label_smoothing > 0) {
+    const Tensor uniform_nll = log_probability.sum(-1) * (-1.0 / static_cast<double>(classes));
+    nll = nll * (1 - options.label_smoothing) + uniform_nll * options.label_smoothing;
+  }
+  return where(counted, nll, 0.0).sum() / counted.to(logits.dtype()).sum();
+}
+
+Tensor dropout(const Tensor& x, double p, PhiloxState random) {
+  Tensor draws = allocate("dropout", x.shape(), float32, x.device());
+  detail::backend_of(x).random(RandomKind::uniform, mut_view_of(draws), random, {});
+  return where(draws >= p, x * (p < 1 ? 1 / (1 - p) : 0.0), 0.0);
+}
+
+}  // namespace keymix::composite

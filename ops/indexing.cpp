@@ -1,0 +1,229 @@
+#include "keymix/ops/indexing.h"
+
+#include "keymix/ops/binary.h"
+#include "keymix/ops/combine.h"
+#include "keymix/ops/create.h"
+#include "keymix/ops/detail.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace keymix {
+
+using detail::checked_index;
+
+namespace {
+
+Tensor zeros_of(const Shape& shape, const Tensor& like) {
+  return zeros(shape, {.dtype = like.dtype(), .device = like.device()});
+}
+
+// Slices of x picked by a checked int64 index; the gradient adds up where an index repeats.
+Tensor select(const Tensor& x, int dim, const Tensor& index);
+
+Tensor add_at(const Tensor& dy, int dim, const Tensor& index, const Shape& shape) {
+  Tensor y = zeros_of(shape, dy);
+  detail::backend_of(dy).index_add(mut_view_of(y), view_of(index), view_of(dy), dim);
+  return record("index_add", y, {dy}, [dim, index](const Tensor& dz) { return select(dz, dim, index); });
+}
+
+Tensor select(const Tensor& x, int dim, const Tensor& index) {
+  Shape shape = x.shape();
+  shape[dim] = index.numel();
+  Tensor y = allocate("index_select", shape, x.dtype(), x.device());
+  detail::backend_of(x).index_select(mut_view_of(y), view_of(x), view_of(index), dim);
+  return record("index_select", y, {x},
+                [dim, index, from = x.shape()](const Tensor& dy) { return add_at(dy, dim, index, from); });
+}
+
+Tensor gather_checked(const Tensor& x, int dim, const Tensor& index);
+
+Tensor scatter_add_zeros(const Tensor& dy, int dim, const Tensor& index, const Shape& shape) {
+  Tensor y = zeros_of(shape, dy);
+  detail::backend_of(dy).scatter_add(mut_view_of(y), view_of(index), view_of(dy), dim);
+  return record("scatter_add", y, {dy}, [dim, index](const Tensor& dz) { return gather_checked(dz, dim, index); });
+}
+
+Tensor gather_checked(const Tensor& x, int dim, const Tensor& index) {
+  Tensor y = allocate("gather", index.shape(), x.dtype(), x.device());
+  detail::backend_of(x).gather(mut_view_of(y), view_of(x), view_of(index), dim);
+  return record("gather", y, {x}, [dim, index, from = x.shape()](const Tensor& dy) {
+    return scatter_add_zeros(dy, dim, index, from);
+  });
+}
+
+// --- Tensor::index: ints and slices make a view first; tensors then pick from it ---
+
+struct Plan {
+  Tensor view;                          // after ints and slices
+  std::vector<std::optional<Tensor>> picks;  // per dimension of `view`: an int64 index tensor
+};
+
+// The coordinates of a mask's true elements, one index tensor per dimension of the mask.
+TensorList mask_coordinates(const Tensor& mask) {
+  Backend& backend = detail::backend_of(mask);
+  Tensor flat = allocate("index", {backend.count_nonzero(view_of(mask))}, int64, mask.device());
+  backend.nonzero(mut_view_of(flat), view_of(mask));
+  std::vector<std::int64_t> positions = to_vector<std::int64_t>(flat);
+  TensorList coordinates;
+  for (int d = 0; d < mask.ndim(); ++d) {
+    std::vector<std::int64_t> along(positions.size());
+    for (std::size_t i = 0; i < positions.size(); ++i) along[i] = detail::coordinates(positions[i], mask.shape())[d];
+    coordinates.push_back(from_values(along, {flat.numel()}, {.device = mask.device()}));
+  }
+  return coordinates;
+}
+
+Tensor normalized_index(const Tensor& index, std::int64_t size) {
+  check(index.dtype() == int32 || index.dtype() == int64, "index: an index tensor must be int32, int64 or bool; got {}",
+        to_string(index.dtype()));
+  const Tensor wide = index.to(int64);
+  return checked_index("index", where(wide < 0, wide + size, wide), size, "negative indices count from the end");
+}
+
+Plan make_plan(const Tensor& x, const std::vector<IndexItem>& items) {
+  Plan plan{x, {}};
+  int d = 0;  // the dimension of plan.view that the next item speaks about
+  for (const IndexItem& item : items) {
+    check(d < plan.view.ndim(), "index: too many items for shape {}; got {}", x.shape(), items.size());
+    if (const auto* i = std::get_if<std::int64_t>(&item)) {
+      const std::int64_t size = plan.view.size(d);
+      check(*i >= -size && *i < size, "index: {} is outside dimension {} of {}; needed [{}, {})", *i, d,
+            plan.view.shape(), -size, size);
+      const std::int64_t at = *i < 0 ? *i + size : *i;
+      plan.view = plan.view.slice(d, at, at + 1).squeeze(d);
+    } else if (const auto* range = std::get_if<Slice>(&item)) {
+      plan.view = plan.view.slice(d++, range->start, range->stop, range->step);
+      plan.picks.emplace_back();
+    } else {
+      const Tensor& pick = std::get<Tensor>(item);
+      if (pick.dtype() == bool_) {
+        check(d + pick.ndim() <= plan.view.ndim() &&
+                  std::equal(pick.shape().begin(), pick.shape().end(), plan.view.shape().begin() + d),
+              "index: mask {} does not fit dimensions {} on of {}", pick.shape(), d, plan.view.shape());
+        for (const Tensor& along : mask_coordinates(pick)) plan.picks.emplace_back(along);
+        d += pick.ndim();
+      } else {
+        plan.picks.emplace_back(normalized_index(pick, plan.view.size(d++)));
+      }
+    }
+  }
+  plan.picks.resize(static_cast<std::size_t>(plan.view.ndim()));
+  return plan;
+}
+
+Tensor permuted(const Tensor& x, const std::vector<int>& order) {
+  Tensor y = x;  // swaps of two dimensions, so that each step is a recorded view
+  std::vector<int> now(order.size());
+  std::iota(now.begin(), now.end(), 0);
+  for (int to = 0; to < static_cast<int>(order.size()); ++to) {
+    const int from = static_cast<int>(std::find(now.begin(), now.end(), order[static_cast<std::size_t>(to)]) - now.begin());
+    if (from == to) continue;
+    y = y.transpose(to, from);
+    std::swap(now[static_cast<std::size_t>(to)], now[static_cast<std::size_t>(from)]);
+  }
+  return y;
+}
+
+// NumPy's rule: the picked dimensions become one group, which stands where the picks stood if they
+// were adjacent, else in front.
+Tensor pick(const Plan& plan) {
+  std::vector<int> picked, rest;
+  for (int d = 0; d < plan.view.ndim(); ++d)
+    (plan.picks[static_cast<std::size_t>(d)] ? picked : rest).push_back(d);
+  if (picked.empty()) return plan.view;
+  Shape group;
+  for (int d : picked) group = broadcast_shapes("index", group, plan.picks[static_cast<std::size_t>(d)]->shape());
+  std::int64_t entries = 1;
+  Tensor position = zeros(group, {.dtype = int64, .device = plan.view.device()});
+  for (int d : picked) {
+    position = position * plan.view.size(d) + *plan.picks[static_cast<std::size_t>(d)];
+    entries *= plan.view.size(d);
+  }
+  std::vector<int> order = picked;
+  order.insert(order.end(), rest.begin(), rest.end());
+  Shape rows{entries}, result = group;
+  for (int d : rest) {
+    rows.push_back(plan.view.size(d));
+    result.push_back(plan.view.size(d));
+  }
+  Tensor y = select(permuted(plan.view, order).reshape(rows), 0, position.reshape({position.numel()})).reshape(result);
+  const bool adjacent = picked.back() - picked.front() + 1 == static_cast<int>(picked.size());
+  if (!adjacent || picked.front() == 0) return y;
+  std::vector<int> back;  // the group moves behind the first picked.front() remaining dimensions
+  for (int d = 0; d < picked.front(); ++d) back.push_back(group.ndim() + d);
+  for (int d = 0; d < group.ndim(); ++d) back.push_back(d);
+  for (int d = group.ndim() + picked.front(); d < result.ndim(); ++d) back.push_back(d);
+  return permuted(y, back);
+}
+
+// The storage positions, relative to x's first element, of all of x's elements.
+Tensor storage_positions(const Tensor& x) {
+  Tensor positions = zeros(x.shape(), {.dtype = int64, .device = x.device()});
+  for (int d = 0; d < x.ndim(); ++d) {
+    Shape along = Shape::filled(x.ndim(), 1);
+    along[d] = x.size(d);
+    positions = positions + (arange(x.size(d), {.device = x.device()}) * x.strides()[d]).reshape(along);
+  }
+  return positions;
+}
+
+}  // namespace
+
+Tensor Tensor::index(const std::vector<IndexItem>& items) const { return pick(make_plan(*this, items)); }
+
+Tensor& Tensor::index_put_(const std::vector<IndexItem>& items, const Tensor& values) {
+  autograd::begin_inplace("index_put_", *this, {values});
+  NoGrad no_grad;
+  const Plan plan = make_plan(*this, items);
+  const bool is_view = std::none_of(plan.picks.begin(), plan.picks.end(), [](const auto& p) { return p.has_value(); });
+  if (is_view) {
+    Tensor target = plan.view;
+    target.copy_(values);
+    return *this;
+  }
+  const Tensor positions = storage_positions(*this).index(items);
+  check(broadcast_shapes("index_put_", positions.shape(), values.shape()) == positions.shape(),
+        "index_put_: values {} do not broadcast to the {} picked elements", values.shape(), positions.shape());
+  if (positions.numel() == 0) return *this;
+  const Tensor flat = positions.reshape({positions.numel()});
+  const std::int64_t extent = static_cast<std::int64_t>(flat.max().item<std::int64_t>()) + 1;
+  const Tensor memory = detail::make_view(*this, {extent}, {1});
+  const Tensor source = values.to(dtype()).to(device()).expand(positions.shape()).contiguous().reshape({flat.numel()});
+  detail::backend_of(*this).index_copy(mut_view_of(memory), view_of(flat), view_of(source));
+  return *this;
+}
+
+Tensor gather(const Tensor& x, int dim, const Tensor& index) {
+  const int d = normalize_dim("gather", dim, x.ndim());
+  detail::check_same_device("gather", {x, index});
+  bool fits = index.ndim() == x.ndim();
+  for (int i = 0; fits && i < x.ndim(); ++i) fits = i == d || index.size(i) <= x.size(i);
+  check(fits, "gather: index {} does not fit {}; needed as many dimensions, no larger except along {}", index.shape(),
+        x.shape(), d);
+  return gather_checked(x, d, checked_index("gather", index, x.size(d), "the gathered dimension"));
+}
+
+Tensor index_select(const Tensor& x, int dim, const Tensor& index) {
+  const int d = normalize_dim("index_select", dim, x.ndim());
+  detail::check_same_device("index_select", {x, index});
+  check(index.ndim() == 1, "index_select: index has shape {}; needed one dimension", index.shape());
+  return select(x, d, checked_index("index_select", index, x.size(d), "the selected dimension"));
+}
+
+Tensor embedding(const Tensor& weight, const Tensor& index) {
+  check(weight.ndim() == 2, "embedding: weight has shape {}; needed [entries, width]", weight.shape());
+  detail::check_same_device("embedding", {weight, index});
+  Shape shape = index.shape();
+  shape.push_back(weight.size(1));
+  const Tensor flat = checked_index("embedding", index, weight.size(0), "the table's entries").reshape({index.numel()});
+  return select(weight, 0, flat).reshape(shape);
+}
+
+Tensor one_hot(const Tensor& index, std::int64_t classes) {
+  check(classes >= 1, "one_hot: got {} classes; needed 1 or more", classes);
+  const Tensor checked = checked_index("one_hot", index, classes, "the classes");
+  return (checked.unsqueeze(-1) == arange(classes, {.device = index.device()})).to(int64);
+}
+
+}  // namespace keymix

@@ -1,0 +1,54 @@
+// The cores of the library: softmax attention and mixtures of Gaussian keys.
+#pragma once
+
+#include "keymix/nn/attention/options.h"
+
+namespace keymix::nn {
+
+struct SoftmaxCore : AttentionCore {
+  using Options = Softmax;
+
+  SoftmaxCore(Scope scope, const AttentionGeometry& geometry, const Softmax& options = {});
+
+  Tensor forward(const AttentionInput& in) override;
+};
+
+// The parameters of a mixture, born in the scope of its core.
+struct Mixture {
+  std::int64_t components = 1;
+  AttentionMode mode = AttentionMode::soft;
+  Mixing mixing = {};
+  Tensor weights = {};           // `mixing`, [M] per layer or [H, M] per head; undefined if there is none
+  Tensor log_variance = {};      // `log_variance`, the same shape, if learned
+  Tensor inverse_variance = {};  // [1, M], if fixed and not all 1 / sqrt(D)
+
+  // What ops/attention.h asks for: [H or 1, M, 1] and [H or 1, M], or undefined for the op's defaults.
+  Tensor log_weight() const;
+  Tensor precision() const;
+};
+
+struct MgkCore : AttentionCore {
+  using Options = Mgk;
+
+  Mixture mixture;
+
+  // Throws Error unless components >= 1 and bandwidth_factors is empty or has one positive number
+  // per component.
+  MgkCore(Scope scope, const AttentionGeometry& geometry, const Mgk& options);
+
+  std::int64_t key_projections() const override { return mixture.components; }
+  Tensor forward(const AttentionInput& in) override;
+};
+
+struct SmgkCore : AttentionCore {
+  using Options = Smgk;
+
+  Mixture mixture;
+  Tensor mu;  // shifts [M, H, D]: 0 for the first component, N(0, 1/4) for the others
+
+  SmgkCore(Scope scope, const AttentionGeometry& geometry, const Smgk& options);
+
+  Tensor forward(const AttentionInput& in) override;
+};
+
+}  // namespace keymix::nn

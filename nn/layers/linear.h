@@ -1,0 +1,26 @@
+// Linear: y = x W^T + b.
+#pragma once
+
+#include "keymix/nn/module.h"
+
+namespace keymix::nn {
+
+struct LinearOptions {
+  std::int64_t in = 0;
+  std::int64_t out = 0;
+  bool bias = true;
+};
+
+struct Linear : Module {
+  using Options = LinearOptions;
+
+  Tensor weight;  // [out, in]
+  Tensor bias;    // [out], or undefined
+
+  // Both begin uniform on ±1/sqrt(in), as PyTorch's. Throws Error unless in and out are positive.
+  Linear(Scope scope, LinearOptions options);
+
+  Tensor operator()(const Tensor& x);  // [..., in] to [..., out]
+};
+
+}  // namespace keymix::nn

@@ -1,0 +1,78 @@
+// Module: what every layer and model derives from. It is a Scope and the questions one asks of it;
+// the parameters live in the scope's store, the forward pass is the derived class's own call
+// operator.
+//
+//   struct Mlp : nn::Module {
+//     nn::Linear up, down;
+//     Mlp(nn::Scope scope, std::int64_t width)
+//         : Module(scope),
+//           up(scope / "up", {.in = width, .out = 4 * width}),
+//           down(scope / "down", {.in = 4 * width, .out = width}) {}
+//     Tensor operator()(const Tensor& x) { return down(gelu(up(x))); }
+//   };
+//
+// Modules can be moved, not copied. All questions concern what lies under the module's path; names
+// are full names, from the root of the store.
+#pragma once
+
+#include "keymix/nn/scope.h"
+
+#include <fmt/format.h>
+
+#include <concepts>
+#include <functional>
+
+namespace keymix::nn {
+
+class Module {
+ public:
+  explicit Module(Scope scope, std::string_view type = "Module");
+  Module(Module&&) = default;
+  Module& operator=(Module&&) = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  // In order of construction: all; those for which the predicate holds; those whose name matches a
+  // pattern such as "blocks.*.norm*" ('*' is any text, '?' one character). A pattern that matches
+  // nothing is an Error.
+  ParameterList parameters() const;
+  ParameterList parameters(const std::function<bool(const Parameter&)>& predicate) const;
+  ParameterList parameters(std::string_view pattern) const;
+  std::vector<Buffer> buffers() const;
+  std::int64_t parameter_count() const;
+
+  // Dropout and the like act in training, which is how a model begins.
+  void train() { scope_.store().set_training(scope_.path(), true); }
+  void eval() { scope_.store().set_training(scope_.path(), false); }
+  bool training() const { return scope_.training(); }
+
+  // Changes the tensors behind the handles: before or after an optimiser has taken them.
+  void to(Device device) { scope_.store().convert(scope_.path(), device); }
+  void to(DType dtype) { scope_.store().convert(scope_.path(), dtype); }
+
+  void zero_grad();
+
+  const Scope& scope() const { return scope_; }
+
+ protected:
+  ~Module() = default;
+
+ private:
+  Scope scope_;
+};
+
+// Whether `text` matches a pattern of characters, '*' (any text) and '?' (any character).
+bool matches_pattern(std::string_view text, std::string_view pattern);
+
+// The tree of modules: path, type, shapes and counts of parameters.
+std::string to_string(const Module& module);
+
+}  // namespace keymix::nn
+
+template <std::derived_from<keymix::nn::Module> T>
+struct fmt::formatter<T> : fmt::formatter<std::string> {
+  template <typename Context>
+  auto format(const T& module, Context& context) const {
+    return fmt::formatter<std::string>::format(keymix::nn::to_string(module), context);
+  }
+};

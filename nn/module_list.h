@@ -1,0 +1,36 @@
+// ModuleList: layers of one kind under blocks.0, blocks.1, …
+#pragma once
+
+#include "keymix/core/error.h"
+#include "keymix/nn/module.h"
+
+namespace keymix::nn {
+
+template <typename T>
+class ModuleList : public Module {
+ public:
+  // `count` layers made with the same options.
+  ModuleList(Scope scope, std::int64_t count, const typename T::Options& options = {}) : Module(scope, "ModuleList") {
+    check(count >= 0, "ModuleList '{}': negative count; got {}; needed 0 or more", scope.path(), count);
+    layers_.reserve(static_cast<std::size_t>(count));
+    for (std::int64_t i = 0; i < count; ++i) layers_.emplace_back(scope / i, options);
+  }
+
+  std::int64_t size() const { return static_cast<std::int64_t>(layers_.size()); }
+  T& operator[](std::int64_t i) { return layers_[position(i)]; }
+  const T& operator[](std::int64_t i) const { return layers_[position(i)]; }
+  auto begin() { return layers_.begin(); }
+  auto end() { return layers_.end(); }
+  auto begin() const { return layers_.begin(); }
+  auto end() const { return layers_.end(); }
+
+ private:
+  std::size_t position(std::int64_t i) const {
+    check(i >= 0 && i < size(), "ModuleList '{}': index {} is outside [0, {})", scope().path(), i, size());
+    return static_cast<std::size_t>(i);
+  }
+
+  std::vector<T> layers_;
+};
+
+}  // namespace keymix::nn

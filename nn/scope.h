@@ -1,0 +1,48 @@
+// Scope: the path under which parameters are born. A handle on a store, a dotted name and the
+// store's generator, handed down through the constructors:
+//
+//   Block(nn::Scope scope, std::int64_t width)
+//       : Module(scope), up(scope / "up", {.in = width, .out = 4 * width}) {}
+//
+// Every layer of a store draws from its one generator, in the order of construction.
+#pragma once
+
+#include "keymix/nn/store.h"
+
+#include <memory>
+
+namespace keymix::nn {
+
+struct BufferOptions {
+  bool persistent = true;
+};
+
+class Scope {
+ public:
+  // The root of a new store, with a generator forked off `generator` (which advances).
+  Scope(Generator& generator) : store_(std::make_shared<Store>(generator.fork())) {}
+  Scope(Generator&& generator) : store_(std::make_shared<Store>(std::move(generator))) {}
+
+  // One step down. Throws Error on an empty name, one with a dot, or a negative index.
+  Scope operator/(std::string_view name) const;
+  Scope operator/(std::int64_t index) const;
+
+  // Registers a tensor as a parameter (floating, will require a gradient) or a buffer and returns
+  // the handle. Throws Error when the name is taken, empty or has a dot.
+  Tensor parameter(std::string_view name, const Tensor& initial) const;
+  Tensor buffer(std::string_view name, const Tensor& initial, BufferOptions options = {}) const;
+
+  const std::string& path() const { return path_; }
+  Generator& generator() const { return store().generator(); }
+  bool training() const { return store().training(path_); }
+  Store& store() const;
+
+ private:
+  Scope(std::shared_ptr<Store> store, std::string path) : store_(std::move(store)), path_(std::move(path)) {}
+  std::string name_below(std::string_view name) const;
+
+  std::shared_ptr<Store> store_;
+  std::string path_;
+};
+
+}  // namespace keymix::nn

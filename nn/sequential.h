@@ -1,0 +1,68 @@
+// Sequential: layers and functions of one tensor, applied in turn.
+//
+//   nn::Sequential net(scope / "net", nn::layer<nn::Linear>({.in = 8, .out = 16}), gelu,
+//                      nn::layer<nn::Linear>({.in = 16, .out = 2}));
+//
+// Names are positions, functions counted too: net.0.weight, net.2.weight.
+#pragma once
+
+#include "keymix/nn/module.h"
+
+#include <memory>
+#include <type_traits>
+
+namespace keymix::nn {
+
+// A layer that is still to be built: its type and options.
+template <typename T>
+struct Layer {
+  typename T::Options options;
+};
+
+template <typename T>
+Layer<T> layer(typename T::Options options = {}) {
+  return {std::move(options)};
+}
+
+class Sequential : public Module {
+ public:
+  template <typename... Steps>
+  explicit Sequential(Scope scope, Steps... steps) : Module(scope, "Sequential") {
+    steps_.reserve(sizeof...(steps));
+    (add(scope, std::move(steps)), ...);
+  }
+
+  Tensor operator()(Tensor x) {
+    for (const std::unique_ptr<Step>& step : steps_) x = step->apply(x);
+    return x;
+  }
+
+  std::int64_t size() const { return static_cast<std::int64_t>(steps_.size()); }
+
+ private:
+  struct Step {
+    virtual ~Step() = default;
+    virtual Tensor apply(const Tensor& x) = 0;
+  };
+  template <typename F>
+  struct StepOf final : Step {
+    F function;
+    template <typename... Args>
+    explicit StepOf(Args&&... args) : function(std::forward<Args>(args)...) {}
+    Tensor apply(const Tensor& x) override { return function(x); }
+  };
+
+  template <typename T>
+  void add(const Scope& scope, Layer<T> step) {
+    steps_.push_back(std::make_unique<StepOf<T>>(scope / size(), std::move(step.options)));
+  }
+  template <typename F>
+    requires std::is_invocable_r_v<Tensor, F&, const Tensor&>
+  void add(const Scope&, F step) {
+    steps_.push_back(std::make_unique<StepOf<F>>(std::move(step)));
+  }
+
+  std::vector<std::unique_ptr<Step>> steps_;
+};
+
+}  // namespace keymix::nn

@@ -1,0 +1,72 @@
+// Store: where a model's parameters and buffers live, by dotted name. Modules hold handles on them,
+// so they can be moved freely, and cannot hold a parameter that the store does not know.
+#pragma once
+
+#include "keymix/core/generator.h"
+#include "keymix/core/tensor.h"
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+namespace keymix::nn {
+
+struct Parameter {
+  std::string name;  // full dotted name, as "blocks.0.attention.mixing"
+  Tensor tensor;     // a leaf that requires a gradient, unless it has been frozen
+};
+using ParameterList = std::vector<Parameter>;
+
+struct Buffer {
+  std::string name;
+  Tensor tensor;           // no gradient; moves and converts with the model
+  bool persistent = true;  // belongs in a checkpoint; false for what the options determine
+};
+
+// A module as it was constructed: a core shares the path of its attention, so there may be two types.
+struct ModuleRecord {
+  std::string path;
+  std::vector<std::string> types;
+};
+
+// Whether the dotted name lies at or under the path; everything lies under "".
+bool lies_under(std::string_view name, std::string_view path);
+
+class Store {
+ public:
+  explicit Store(Generator generator) : generator_(std::move(generator)) {}
+
+  void add_parameter(Parameter parameter);
+  void add_buffer(Buffer buffer);
+  void add_module(std::string_view path, std::string_view type);
+
+  // All in order of construction.
+  std::span<const Parameter> parameters() const { return parameters_; }
+  std::span<const Buffer> buffers() const { return buffers_; }
+  std::span<const ModuleRecord> modules() const { return modules_; }
+  Generator& generator() { return generator_; }
+
+  // The mode of everything under `path`. A store begins in training.
+  void set_training(std::string_view path, bool training);
+  bool training(std::string_view path) const;
+
+  // Moves or converts what lies under `path`, behind the handles: every copy of the tensor sees it.
+  // Gradients go along. Integer and bool buffers keep their dtype.
+  void convert(std::string_view path, Device device);
+  void convert(std::string_view path, DType dtype);
+
+ private:
+  void claim(const std::string& name);
+
+  Generator generator_;
+  ParameterList parameters_;
+  std::vector<Buffer> buffers_;
+  std::vector<ModuleRecord> modules_;
+  std::unordered_set<std::string> names_;
+  std::map<std::string, bool, std::less<>> training_;  // by path; the longest prefix decides
+};
+
+}  // namespace keymix::nn

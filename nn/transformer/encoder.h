@@ -1,0 +1,69 @@
+// The Transformer encoder: blocks of attention and an Mlp, each around a residual connection.
+//
+//   norm_first (pre-LN)    x = x + dropout(attention(norm1(x))), x = x + mlp(norm2(x)); one norm at the end
+//   otherwise  (post-LN)   x = norm1(x + dropout(attention(x))), x = norm2(x + mlp(x))
+//
+// With a causal mask the same blocks make a decoder.
+#pragma once
+
+#include "keymix/nn/attention/multi_head.h"
+#include "keymix/nn/layers/dropout.h"
+#include "keymix/nn/layers/layer_norm.h"
+#include "keymix/nn/module_list.h"
+#include "keymix/nn/transformer/mlp.h"
+
+#include <optional>
+
+namespace keymix::nn {
+
+struct EncoderBlockOptions {
+  std::int64_t width = 0;
+  std::int64_t heads = 0;
+  std::optional<std::int64_t> head_dim = std::nullopt;
+  std::int64_t mlp = 0;  // hidden width; 0: 4 * width
+  std::int64_t max_length = 0;
+  bool causal = false;
+  double dropout = 0.0;
+  double attention_dropout = 0.0;
+  bool norm_first = true;
+  Activation activation = gelu;
+  AttentionOptions attention = {};
+};
+
+struct EncoderBlock : Module {
+  using Options = EncoderBlockOptions;
+
+  LayerNorm norm1;
+  MultiHeadAttention attention;
+  Dropout dropout;
+  LayerNorm norm2;
+  Mlp mlp;
+
+  EncoderBlock(Scope scope, const EncoderBlockOptions& options);
+
+  Tensor operator()(const Tensor& x, const Mask& mask = {}, std::int64_t position = 0);
+
+ private:
+  bool norm_first_;
+};
+
+struct EncoderOptions {
+  std::int64_t layers = 0;
+  EncoderBlockOptions block = {};
+};
+
+struct Encoder : Module {
+  using Options = EncoderOptions;
+
+  ModuleList<EncoderBlock> blocks;
+  std::optional<LayerNorm> norm;  // only with norm_first
+
+  Encoder(Scope scope, const EncoderOptions& options);
+
+  Tensor operator()(Tensor x, const Mask& mask = {}, std::int64_t position = 0);  // [B, N, width] to the same
+
+  // Of all blocks' attention cores in one training step: AttentionCore::flops.
+  double attention_flops(std::int64_t batch, std::int64_t length) const;
+};
+
+}  // namespace keymix::nn

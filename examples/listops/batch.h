@@ -1,0 +1,57 @@
+// Batches of ListOps examples as plain integers, padded to one length, and the endless shuffled
+// order in which training sees them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "keymix/core/generator.h"
+#include "listops/data.h"
+
+namespace listops {
+
+struct Batch {
+  std::int64_t size = 0;             // B
+  std::int64_t length = 0;           // N
+  std::vector<std::int64_t> tokens;  // [B, N], `padding` behind each tree
+  std::vector<std::int64_t> labels;  // [B]
+};
+
+// The rows named, or `count` rows from `first` on (fewer at the end of the data set). Throws when a
+// tree is longer than `length` or a row is out of range.
+Batch make_batch(const Dataset& dataset, std::span<const std::size_t> rows, std::int64_t length);
+Batch make_batch(const Dataset& dataset, std::size_t first, std::size_t count, std::int64_t length);
+
+// Where a Sampler stands: all that a checkpoint needs to go on with the same batches.
+struct SamplerState {
+  keymix::PhiloxState epoch;  // the generator before it shuffled the current epoch
+  std::size_t position = 0;   // examples of the epoch already given out
+};
+
+// Gives every example once an epoch, in an order drawn anew for each. A batch at the end of an
+// epoch is filled up from the next, so all have the same size, and none is left out.
+class Sampler {
+ public:
+  // The data set must outlive the sampler. Throws when it is empty or batch_size is below 1.
+  Sampler(const Dataset& dataset, std::int64_t batch_size, std::int64_t length, std::uint64_t seed);
+
+  Batch next();
+
+  SamplerState state() const { return {epoch_, position_}; }
+  void set_state(const SamplerState& state);
+
+ private:
+  void start_epoch();
+
+  const Dataset& dataset_;
+  std::size_t batch_size_;
+  std::int64_t length_;
+  keymix::Generator rng_;
+  keymix::PhiloxState epoch_;
+  std::size_t position_ = 0;
+  std::vector<std::size_t> order_;
+};
+
+}  // namespace listops

@@ -1,0 +1,78 @@
+#include "listops/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "keymix/nn/train/progress_bar.h"
+
+namespace listops {
+namespace {
+
+using keymix::train::grouped;
+
+// Characters, each one column wide.
+std::size_t columns(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+}  // namespace
+
+std::string describe_data(const Splits& data, const DataOptions& options) {
+  std::size_t shortest = std::numeric_limits<std::size_t>::max(), longest = 0;
+  for (const Dataset* dataset : {&data.train, &data.dev, &data.test})
+    for (const Example& example : *dataset) {
+      shortest = std::min(shortest, example.tokens.size());
+      longest = std::max(longest, example.tokens.size());
+    }
+  const std::string source =
+      options.generated()        ? fmt::format("generated (seed {})", options.seed)
+      : !options.folder.empty() ? fmt::format("from {}", options.folder)
+                                 : fmt::format("from {}, {}, {}", options.train, options.dev, options.test);
+  return fmt::format("{} train / {} dev / {} test trees of {}–{} symbols, {}",
+                     grouped(std::ssize(data.train)), grouped(std::ssize(data.dev)),
+                     grouped(std::ssize(data.test)), shortest, longest, source);
+}
+
+double majority_accuracy(const Dataset& train, const Dataset& dataset) {
+  std::array<std::int64_t, label_count> counts{};
+  for (const Example& example : train) ++counts[static_cast<std::size_t>(example.label)];
+  const auto commonest = std::max_element(counts.begin(), counts.end()) - counts.begin();
+  const auto right = std::ranges::count(dataset, commonest, &Example::label);
+  return 100.0 * static_cast<double>(right) / static_cast<double>(dataset.size());
+}
+
+std::string format_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths(rows.at(0).size(), 0);
+  for (const auto& row : rows)
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], columns(row[i]));
+  std::string text;
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string space(widths[i] - columns(row[i]), ' ');
+      text += i == 0 ? row[i] + space : "  " + space + row[i];
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+std::string result_table(const std::vector<Result>& results, const Splits& data) {
+  std::vector<std::vector<std::string>> rows = {{"model", "heads", "components", "parameters",
+                                                 "attention MFLOP/step", "ms/step", "peak MB",
+                                                 "dev %", "test %"}};
+  for (const Result& result : results)
+    rows.push_back({result.name, std::to_string(result.heads), std::to_string(result.components),
+                    grouped(result.parameters), fmt::format("{:.1f}", result.attention_mflop),
+                    fmt::format("{:.1f}", result.ms_per_step), fmt::format("{:.1f}", result.peak_mb),
+                    fmt::format("{:.1f}", result.best_dev), fmt::format("{:.1f}", result.test)});
+  rows.push_back({"majority", "–", "–", "–", "–", "–", "–",
+                  fmt::format("{:.1f}", majority_accuracy(data.train, data.dev)),
+                  fmt::format("{:.1f}", majority_accuracy(data.train, data.test))});
+  return format_table(rows);
+}
+
+}  // namespace listops

@@ -1,0 +1,25 @@
+// What the program prints about data and results.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "listops/experiment.h"
+#include "listops/options.h"
+
+namespace listops {
+
+// "20,000 train / 2,000 dev / 2,000 test trees of 5–32 symbols, generated (seed 1)".
+std::string describe_data(const Splits& data, const DataOptions& options);
+
+// How often the commonest label of the training set is right, in percent of a data set.
+double majority_accuracy(const Dataset& train, const Dataset& dataset);
+
+// The first column flush left, the others flush right, each as wide as its widest cell; the first
+// row is the header. Ends with a line end.
+std::string format_table(const std::vector<std::vector<std::string>>& rows);
+
+// One row per model, and one for guessing the commonest label.
+std::string result_table(const std::vector<Result>& results, const Splits& data);
+
+}  // namespace listops

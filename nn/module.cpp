@@ -17,18 +17,21 @@ ParameterList Module::parameters() const {
 ParameterList Module::parameters(const std::function<bool(const Parameter&)>& predicate) const {
   ParameterList chosen;
   for (const Parameter& parameter : scope_.store().parameters())
-    if (lies_under(parameter.name, scope_.path()) && predicate(parameter)) chosen.push_back(parameter);
+    if (lies_under(parameter.name, scope_.path()) && predicate(parameter))
+      chosen.push_back(parameter);
   return chosen;
 }
 
 ParameterList Module::parameters(std::string_view pattern) const {
-  ParameterList chosen =
-      parameters([pattern](const Parameter& parameter) { return matches_pattern(parameter.name, pattern); });
+  ParameterList chosen = parameters(
+      [pattern](const Parameter& parameter) { return matches_pattern(parameter.name, pattern); });
   if (chosen.empty())
-    throw Error(fmt::format("parameters: no name matches '{}'; the module '{}' has {} parameters; needed at least "
-                            "one match",
-                            pattern, scope_.path(), parameters().size()),
-                "print the model to see the names; they start at its root");
+    throw Error(
+        fmt::format(
+            "parameters: no name matches '{}'; the module '{}' has {} parameters; needed at least "
+            "one match",
+            pattern, scope_.path(), parameters().size()),
+        "print the model to see the names; they start at its root");
   return chosen;
 }
 
@@ -51,7 +54,8 @@ void Module::zero_grad() {
 
 bool matches_pattern(std::string_view text, std::string_view pattern) {
   std::size_t t = 0, p = 0;
-  std::size_t star = std::string_view::npos, resume = 0;  // where to go back to: the last star takes one more
+  std::size_t star = std::string_view::npos,
+              resume = 0;  // where to go back to: the last star takes one more
   while (t < text.size()) {
     if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
@@ -77,15 +81,18 @@ struct Line {
 
 std::string with_commas(std::int64_t value) {
   std::string digits = std::to_string(value);
-  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3) digits.insert(static_cast<std::size_t>(i), 1, ',');
+  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3)
+    digits.insert(static_cast<std::size_t>(i), 1, ',');
   return digits;
 }
 
 // The module that a parameter or buffer belongs to: the deepest above it.
-const ModuleRecord* owner_of(const std::vector<const ModuleRecord*>& modules, std::string_view name) {
+const ModuleRecord* owner_of(const std::vector<const ModuleRecord*>& modules,
+                             std::string_view name) {
   const ModuleRecord* owner = nullptr;
   for (const ModuleRecord* module : modules)
-    if (lies_under(name, module->path) && (!owner || module->path.size() > owner->path.size())) owner = module;
+    if (lies_under(name, module->path) && (!owner || module->path.size() > owner->path.size()))
+      owner = module;
   return owner;
 }
 
@@ -94,7 +101,8 @@ std::string name_below(std::string_view name, std::string_view path) {
   return std::string(name.substr(std::min(path.size() + 1, name.size())));
 }
 
-Line describe(const ModuleRecord& record, const std::vector<const ModuleRecord*>& modules, const Module& root) {
+Line describe(const ModuleRecord& record, const std::vector<const ModuleRecord*>& modules,
+              const Module& root) {
   Line line;
   // Depth and last name are counted from the module that is being printed.
   const std::string below = name_below(record.path, root.scope().path());
@@ -137,8 +145,8 @@ std::string to_string(const Module& module) {
   }
   std::string text;
   for (const Line& line : lines) {
-    std::string row = fmt::format("{:<{}}  {:<{}}  {:>{}}", line.name, name_width, line.contents, contents_width,
-                                  line.count, count_width);
+    std::string row = fmt::format("{:<{}}  {:<{}}  {:>{}}", line.name, name_width, line.contents,
+                                  contents_width, line.count, count_width);
     row.erase(row.find_last_not_of(' ') + 1);
     if (!text.empty()) text += '\n';
     text += row;

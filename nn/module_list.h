@@ -10,8 +10,10 @@ template <typename T>
 class ModuleList : public Module {
  public:
   // `count` layers made with the same options.
-  ModuleList(Scope scope, std::int64_t count, const typename T::Options& options = {}) : Module(scope, "ModuleList") {
-    check(count >= 0, "ModuleList '{}': negative count; got {}; needed 0 or more", scope.path(), count);
+  ModuleList(Scope scope, std::int64_t count, const typename T::Options& options = {})
+      : Module(scope, "ModuleList") {
+    check(count >= 0, "ModuleList '{}': negative count; got {}; needed 0 or more", scope.path(),
+          count);
     layers_.reserve(static_cast<std::size_t>(count));
     for (std::int64_t i = 0; i < count; ++i) layers_.emplace_back(scope / i, options);
   }
@@ -26,7 +28,8 @@ class ModuleList : public Module {
 
  private:
   std::size_t position(std::int64_t i) const {
-    check(i >= 0 && i < size(), "ModuleList '{}': index {} is outside [0, {})", scope().path(), i, size());
+    check(i >= 0 && i < size(), "ModuleList '{}': index {} is outside [0, {})", scope().path(), i,
+          size());
     return static_cast<std::size_t>(i);
   }
 

@@ -38,7 +38,8 @@ class Scope {
   Store& store() const;
 
  private:
-  Scope(std::shared_ptr<Store> store, std::string path) : store_(std::move(store)), path_(std::move(path)) {}
+  Scope(std::shared_ptr<Store> store, std::string path)
+      : store_(std::move(store)), path_(std::move(path)) {}
   std::string name_below(std::string_view name) const;
 
   std::shared_ptr<Store> store_;

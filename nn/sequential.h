@@ -57,10 +57,8 @@ class Sequential : public Module {
     steps_.push_back(std::make_unique<StepOf<T>>(scope / size(), std::move(step.options)));
   }
   template <typename F>
-    requires std::is_invocable_r_v<Tensor, F&, const Tensor&>
-  void add(const Scope&, F step) {
-    steps_.push_back(std::make_unique<StepOf<F>>(std::move(step)));
-  }
+  requires std::is_invocable_r_v<Tensor, F&, const Tensor&>
+  void add(const Scope&, F step) { steps_.push_back(std::make_unique<StepOf<F>>(std::move(step))); }
 
   std::vector<std::unique_ptr<Step>> steps_;
 };

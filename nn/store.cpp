@@ -38,8 +38,9 @@ bool lies_under(std::string_view name, std::string_view path) {
 
 void Store::claim(const std::string& name) {
   if (!names_.insert(name).second)
-    throw Error(fmt::format("scope: the name '{}' is taken; got it a second time; needed a new one", name),
-                "give each layer a scope of its own: scope / \"name\"");
+    throw Error(
+        fmt::format("scope: the name '{}' is taken; got it a second time; needed a new one", name),
+        "give each layer a scope of its own: scope / \"name\"");
 }
 
 void Store::add_parameter(Parameter parameter) {
@@ -53,10 +54,13 @@ void Store::add_buffer(Buffer buffer) {
 }
 
 void Store::add_module(std::string_view path, std::string_view type) {
-  const auto found = std::find_if(modules_.begin(), modules_.end(),
-                                  [path](const ModuleRecord& module) { return module.path == path; });
-  if (found != modules_.end()) found->types.emplace_back(type);
-  else modules_.push_back({std::string(path), {std::string(type)}});
+  const auto found =
+      std::find_if(modules_.begin(), modules_.end(),
+                   [path](const ModuleRecord& module) { return module.path == path; });
+  if (found != modules_.end())
+    found->types.emplace_back(type);
+  else
+    modules_.push_back({std::string(path), {std::string(type)}});
 }
 
 void Store::set_training(std::string_view path, bool training) {
@@ -81,11 +85,13 @@ void Store::convert(std::string_view path, Device device) {
 }
 
 void Store::convert(std::string_view path, DType dtype) {
-  check(is_floating(dtype), "to: parameters are floating; got {}; needed a float dtype", to_string(dtype));
+  check(is_floating(dtype), "to: parameters are floating; got {}; needed a float dtype",
+        to_string(dtype));
   for (const Parameter& parameter : parameters_)
     if (lies_under(parameter.name, path)) convert_tensor(parameter.tensor, dtype);
   for (const Buffer& buffer : buffers_)
-    if (lies_under(buffer.name, path) && is_floating(buffer.tensor.dtype())) convert_tensor(buffer.tensor, dtype);
+    if (lies_under(buffer.name, path) && is_floating(buffer.tensor.dtype()))
+      convert_tensor(buffer.tensor, dtype);
 }
 
 }  // namespace keymix::nn

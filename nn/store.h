@@ -26,7 +26,8 @@ struct Buffer {
   bool persistent = true;  // belongs in a checkpoint; false for what the options determine
 };
 
-// A module as it was constructed: a core shares the path of its attention, so there may be two types.
+// A module as it was constructed: a core shares the path of its attention, so there may be two
+// types.
 struct ModuleRecord {
   std::string path;
   std::vector<std::string> types;

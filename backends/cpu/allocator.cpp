@@ -34,7 +34,8 @@ constexpr bool kAddressSanitizer = false;
 
 void* system_allocate(std::size_t bytes) {
   void* block = nullptr;
-  if (bytes < 2 * kHugePage) return posix_memalign(&block, kAlignment, bytes) == 0 ? block : nullptr;
+  if (bytes < 2 * kHugePage)
+    return posix_memalign(&block, kAlignment, bytes) == 0 ? block : nullptr;
   // Touching fresh pages costs more than most kernels that write them: 4 KiB at a time, a page
   // fault each. Huge pages make that 512 times fewer.
   if (posix_memalign(&block, kHugePage, bytes) != 0) return nullptr;
@@ -75,8 +76,8 @@ void* HostAllocator::allocate(std::size_t bytes) {
       release_cached();
       block = system_allocate(size);
     }
-    check(block != nullptr, "allocate: the CPU is out of memory; {} bytes came on top of {} in use", bytes,
-          stats().current);
+    check(block != nullptr, "allocate: the CPU is out of memory; {} bytes came on top of {} in use",
+          bytes, stats().current);
     std::lock_guard lock(mutex_);
     count_in_use(size);
   }
@@ -154,8 +155,8 @@ HostAllocator& host_allocator() {
     const auto pages = static_cast<std::size_t>(std::max(0L, sysconf(_SC_PHYS_PAGES)));
     const auto quarter = static_cast<std::int64_t>(page * pages / 4 / kMegabyte);
     const std::int64_t limit = env_int("KEYMIX_CACHE_MB", quarter, 0, std::int64_t{1} << 40);
-    return new HostAllocator({static_cast<std::size_t>(limit) * kMegabyte, env_flag("KEYMIX_CHECK"),
-                              kAddressSanitizer});
+    return new HostAllocator(
+        {static_cast<std::size_t>(limit) * kMegabyte, env_flag("KEYMIX_CHECK"), kAddressSanitizer});
   }();
   return *instance;
 }

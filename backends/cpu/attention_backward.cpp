@@ -37,13 +37,14 @@ struct BackwardBuffers {
   std::int64_t tile;  // elements of a tile
   Scratch<T> memory;
   T *products, *dproducts, *dweights, *weights, *dropout;
-  T *query_energy, *query_terms, *row_sums;   // [M, kQueryTile]
-  T *logsumexp, *delta;                       // [kQueryTile]
-  T *key_energy, *key_terms;                  // [M, key_ld]
+  T *query_energy, *query_terms, *row_sums;  // [M, kQueryTile]
+  T *logsumexp, *delta;                      // [kQueryTile]
+  T *key_energy, *key_terms;                 // [M, key_ld]
 
   explicit BackwardBuffers(const AttentionProblem<T>& p)
       : tile(kQueryTile * p.tile_ld()),
-        memory(static_cast<std::size_t>((p.products + 4) * tile + (3 * p.components + 2) * kQueryTile +
+        memory(static_cast<std::size_t>((p.products + 4) * tile +
+                                        (3 * p.components + 2) * kQueryTile +
                                         2 * p.components * p.key_ld())) {
     T* next = memory.data();
     const auto take = [&](std::int64_t count) { return std::exchange(next, next + count); };
@@ -80,7 +81,9 @@ class Backward {
         dalpha_(args.dinverse_variance ? p.batch * p.heads * p.components : 0) {}
 
   void run() {
-    const double time = p_.head_time(2 * p_.products + 2) * 1.5 * static_cast<double>(p_.heads / p_.kv_heads);
+    if (p_.kv_heads == 0) return;
+    const std::int64_t group = p_.heads / p_.kv_heads;
+    const double time = p_.head_time(3 * p_.products + 2) * static_cast<double>(group);
     parallel_for(p_.batch * p_.kv_heads, static_cast<std::int64_t>(kTaskTime / time),
                  [&](std::int64_t begin, std::int64_t end) {
                    const BackwardBuffers<T> buffers(p_);
@@ -91,9 +94,12 @@ class Backward {
   }
 
  private:
-  bool wants_row_sums(std::int64_t h) const { return p_.has_query_terms(h) && (args_.dquery || args_.dshifts); }
+  bool wants_row_sums(std::int64_t h) const {
+    return p_.has_query_terms(h) && (args_.dquery || args_.dshifts);
+  }
   bool wants_keys() const {
-    return std::any_of(args_.dkeys.begin(), args_.dkeys.end(), [](const MutView& v) { return bool(v); });
+    return std::any_of(args_.dkeys.begin(), args_.dkeys.end(),
+                       [](const MutView& v) { return bool(v); });
   }
   HeadRows<T> dkey(int product, std::int64_t b, std::int64_t h) const {
     const auto index = static_cast<std::size_t>(product);
@@ -107,77 +113,85 @@ class Backward {
     return args_.dquery ? head_rows<T>(args_.dquery, b, h) : HeadRows<T>{};
   }
   T* dbias(std::int64_t b, std::int64_t h) const {
-    return args_.dbias ? args_.dbias.template as<T>() + (b * p_.heads + h) * p_.queries * p_.keys : nullptr;
+    return args_.dbias ? args_.dbias.template as<T>() + (b * p_.heads + h) * p_.queries * p_.keys
+                       : nullptr;
   }
   // g_jr of one head, [M, key_ld].
   T* column_sums(std::int64_t b, std::int64_t h) {
-    return wants_column_sums_ ? column_sums_.data() + (b * p_.heads + h) * p_.components * p_.key_ld() : nullptr;
+    return wants_column_sums_
+               ? column_sums_.data() + (b * p_.heads + h) * p_.components * p_.key_ld()
+               : nullptr;
   }
   T* dshifts(std::int64_t b, std::int64_t h) {
-    return args_.dshifts ? dshifts_.data() + (b * p_.heads + h) * p_.components * p_.width : nullptr;
+    return args_.dshifts ? dshifts_.data() + (b * p_.heads + h) * p_.components * p_.width
+                         : nullptr;
   }
   double* dalpha(std::int64_t b, std::int64_t h) {
     return args_.dinverse_variance ? dalpha_.data() + (b * p_.heads + h) * p_.components : nullptr;
   }
 
   static void clear_rows(const HeadRows<T>& rows, std::int64_t count, std::int64_t width) {
-    for (std::int64_t i = 0; rows.data != nullptr && i < count; ++i) std::fill_n(rows.row(i), width, T{0});
+    for (std::int64_t i = 0; rows.data != nullptr && i < count; ++i)
+      std::fill_n(rows.row(i), width, T{0});
   }
 
   void key_head(std::int64_t b, std::int64_t kv_head, const BackwardBuffers<T>& buffers) {
     const std::int64_t group = p_.heads / p_.kv_heads, first = kv_head * group;
-    for (int product = 0; product < p_.products; ++product) clear_rows(dkey(product, b, first), p_.keys, p_.width);
+    for (int product = 0; product < p_.products; ++product)
+      clear_rows(dkey(product, b, first), p_.keys, p_.width);
     clear_rows(dvalue(b, first), p_.keys, p_.value_width);
     for (std::int64_t h = first; h < first + group; ++h) {
       p_.key_terms(b, h, buffers.key_energy, buffers.key_terms);
       clear_rows(dquery(b, h), p_.queries, p_.width);
       if (T* bias = dbias(b, h)) std::fill_n(bias, p_.queries * p_.keys, T{0});
-      for (std::int64_t i0 = 0; i0 < p_.queries; i0 += kQueryTile) query_rows(b, h, i0, buffers);
+      for (std::int64_t i0 = 0; i0 < p_.queries; i0 += kQueryTile)
+        query_rows({b, h, i0, std::min(kQueryTile, p_.queries - i0)}, buffers);
       finish_head(b, h);
     }
   }
 
-  // The queries i0 to i0 + rows of one head, against all keys they see.
-  void query_rows(std::int64_t b, std::int64_t h, std::int64_t i0, const BackwardBuffers<T>& buffers) {
-    const std::int64_t rows = std::min(kQueryTile, p_.queries - i0);
-    load_rows(b, h, i0, rows, buffers);
-    if (p_.has_query_terms(h) || dalpha(b, h) != nullptr)
-      p_.query_terms(b, h, i0, rows, buffers.query_energy, buffers.query_terms);
-    if (wants_row_sums(h)) std::fill_n(buffers.row_sums, p_.components * kQueryTile, T{0});
-    const std::int64_t visible = p_.visible_keys(i0 + rows - 1);
-    for (std::int64_t j0 = 0; j0 < visible; j0 += kKeyTile)
-      tile(b, h, i0, rows, j0, std::min(kKeyTile, visible - j0), buffers);
-    finish_rows(b, h, i0, rows, buffers.row_sums);
+  // Some queries of one head, against all keys they see.
+  void query_rows(TilePosition at, const BackwardBuffers<T>& buffers) {
+    load_rows(at, buffers);
+    if (p_.has_query_terms(at.h) || dalpha(at.b, at.h) != nullptr)
+      p_.query_terms(at, buffers.query_energy, buffers.query_terms);
+    if (wants_row_sums(at.h)) std::fill_n(buffers.row_sums, p_.components * kQueryTile, T{0});
+    const std::int64_t visible = p_.visible_keys(at.i0 + at.rows - 1);
+    for (; at.j0 < visible; at.j0 += kKeyTile) {
+      at.columns = std::min(kKeyTile, visible - at.j0);
+      score_gradients(at, buffers);
+      add_products(at, buffers);
+    }
+    if (wants_row_sums(at.h)) finish_rows(at, buffers.row_sums);
   }
 
   // logsumexp and delta. A row without keys has L = -inf; +inf in its place makes its P zero.
-  void load_rows(std::int64_t b, std::int64_t h, std::int64_t i0, std::int64_t rows,
-                 const BackwardBuffers<T>& buffers) const {
+  void load_rows(const TilePosition& at, const BackwardBuffers<T>& buffers) const {
     constexpr T kInfinity = std::numeric_limits<T>::infinity();
     const ConstView& saved = args_.logsumexp;
-    const T* logsumexp = saved.as<T>() + b * saved.strides[0] + h * saved.strides[1];
-    for (std::int64_t i = 0; i < rows; ++i) {
-      const T value = logsumexp[(i0 + i) * saved.strides[2]];
+    const T* logsumexp = saved.as<T>() + at.b * saved.strides[0] + at.h * saved.strides[1];
+    for (std::int64_t i = 0; i < at.rows; ++i) {
+      const T value = logsumexp[(at.i0 + i) * saved.strides[2]];
       buffers.logsumexp[i] = value == -kInfinity ? kInfinity : value;
     }
-    const HeadRows<const T> out = head_rows<const T>(args_.out, b, h), dout = head_rows<const T>(args_.dout, b, h);
-    row_dots(dout.row(i0), dout.ld, out.row(i0), out.ld, rows, p_.value_width, buffers.delta);
+    const HeadRows<const T> out = head_rows<const T>(args_.out, at.b, at.h);
+    const HeadRows<const T> dout = head_rows<const T>(args_.dout, at.b, at.h);
+    row_dots(dout.row(at.i0), dout.ld, out.row(at.i0), out.ld, at.rows, p_.value_width,
+             buffers.delta);
   }
 
-  void tile(std::int64_t b, std::int64_t h, std::int64_t i0, std::int64_t rows, std::int64_t j0,
-            std::int64_t columns, const BackwardBuffers<T>& buffers) {
+  // The scores of a tile, and their gradients in place of the products.
+  void score_gradients(const TilePosition& at, const BackwardBuffers<T>& buffers) {
     const std::int64_t ld = p_.tile_ld();
-    const HeadRows<const T> query = p_.query(b, h), value = p_.value(b, h);
-    const HeadRows<const T> dout = head_rows<const T>(args_.dout, b, h);
-    for (int product = 0; product < p_.products; ++product) {
-      const HeadRows<const T> key = p_.key(product, b, h);
-      gemm(Transpose::no, Transpose::yes, rows, columns, p_.width, T{1}, query.row(i0), query.ld, key.row(j0),
-           key.ld, Accumulate::no, buffers.products + product * buffers.tile, ld);
-    }
-    gemm(Transpose::no, Transpose::yes, rows, columns, p_.value_width, T{1}, dout.row(i0), dout.ld, value.row(j0),
-         value.ld, Accumulate::no, buffers.dweights, ld);
+    const HeadRows<const T> value = p_.value(at.b, at.h),
+                            dout = head_rows<const T>(args_.dout, at.b, at.h);
+    p_.score_products(at, buffers.products, buffers.tile);
+    gemm(Transpose::no, Transpose::yes, at.rows, at.columns, p_.value_width, T{1}, dout.row(at.i0),
+         dout.ld, value.row(at.j0), value.ld, Accumulate::no, buffers.dweights, ld);
     const bool drops = args_.dropout.p > 0;
-    if (drops) dropout_tile(args_.dropout, b * p_.heads + h, i0, j0, rows, columns, ld, buffers.dropout);
+    if (drops)
+      dropout_tile(args_.dropout, at.b * p_.heads + at.h, at.i0, at.j0, at.rows, at.columns, ld,
+                   buffers.dropout);
 
     GradientStep<T> step{};
     step.logsumexp = buffers.logsumexp;
@@ -187,56 +201,56 @@ class Backward {
     step.weights = buffers.weights;
     step.dproducts = buffers.dproducts;
     step.dproduct_step = p_.shifted ? 0 : buffers.tile;
-    step.row_sums = wants_row_sums(h) ? buffers.row_sums : nullptr;
-    step.column_sums = wants_column_sums_ ? column_sums(b, h) + j0 : nullptr;
-    step.dbias = args_.dbias ? dbias(b, h) + i0 * p_.keys + j0 : nullptr;
+    step.row_sums = wants_row_sums(at.h) ? buffers.row_sums : nullptr;
+    step.column_sums = wants_column_sums_ ? column_sums(at.b, at.h) + at.j0 : nullptr;
+    step.dbias = args_.dbias ? dbias(at.b, at.h) + at.i0 * p_.keys + at.j0 : nullptr;
     step.dbias_ld = p_.keys;
-    step.energy_sums = dalpha(b, h);
+    step.energy_sums = dalpha(at.b, at.h);
     step.query_energy = buffers.query_energy;
-    step.key_energy = buffers.key_energy + j0;
-    gradient_tile(p_.score_tile(b, h, i0, rows, j0, columns, buffers.products, buffers.tile, buffers.key_terms,
-                                buffers.query_terms),
-                  step);
-    tile_products(b, h, i0, rows, j0, columns, buffers);
+    step.key_energy = buffers.key_energy + at.j0;
+    gradient_tile(
+        p_.score_tile(at, buffers.products, buffers.tile, buffers.key_terms, buffers.query_terms),
+        step);
   }
 
-  // What the gradients of a tile add to those of queries, keys and values.
-  void tile_products(std::int64_t b, std::int64_t h, std::int64_t i0, std::int64_t rows, std::int64_t j0,
-                     std::int64_t columns, const BackwardBuffers<T>& buffers) const {
+  // What a tile's gradients add to those of queries, keys and values.
+  void add_products(const TilePosition& at, const BackwardBuffers<T>& buffers) const {
     const std::int64_t ld = p_.tile_ld();
-    const HeadRows<const T> query = p_.query(b, h), dout = head_rows<const T>(args_.dout, b, h);
-    if (const HeadRows<T> dv = dvalue(b, h); dv.data != nullptr)
-      gemm(Transpose::yes, Transpose::no, columns, p_.value_width, rows, T{1}, buffers.weights, ld, dout.row(i0),
-           dout.ld, Accumulate::yes, dv.row(j0), dv.ld);
-    const HeadRows<T> dq = dquery(b, h);
+    const HeadRows<const T> query = p_.query(at.b, at.h),
+                            dout = head_rows<const T>(args_.dout, at.b, at.h);
+    if (const HeadRows<T> dv = dvalue(at.b, at.h); dv.data != nullptr)
+      gemm(Transpose::yes, Transpose::no, at.columns, p_.value_width, at.rows, T{1},
+           buffers.weights, ld, dout.row(at.i0), dout.ld, Accumulate::yes, dv.row(at.j0), dv.ld);
+    const HeadRows<T> dq = dquery(at.b, at.h);
     for (int product = 0; product < p_.products; ++product) {
       const T* dproduct = buffers.dproducts + product * buffers.tile;
-      const HeadRows<const T> key = p_.key(product, b, h);
+      const HeadRows<const T> key = p_.key(product, at.b, at.h);
       if (dq.data != nullptr)
-        gemm(Transpose::no, Transpose::no, rows, p_.width, columns, T{1}, dproduct, ld, key.row(j0), key.ld,
-             Accumulate::yes, dq.row(i0), dq.ld);
-      if (const HeadRows<T> dk = dkey(product, b, h); dk.data != nullptr)
-        gemm(Transpose::yes, Transpose::no, columns, p_.width, rows, T{1}, dproduct, ld, query.row(i0), query.ld,
-             Accumulate::yes, dk.row(j0), dk.ld);
+        gemm(Transpose::no, Transpose::no, at.rows, p_.width, at.columns, T{1}, dproduct, ld,
+             key.row(at.j0), key.ld, Accumulate::yes, dq.row(at.i0), dq.ld);
+      if (const HeadRows<T> dk = dkey(product, at.b, at.h); dk.data != nullptr)
+        gemm(Transpose::yes, Transpose::no, at.columns, p_.width, at.rows, T{1}, dproduct, ld,
+             query.row(at.i0), query.ld, Accumulate::yes, dk.row(at.j0), dk.ld);
     }
   }
 
   // The terms of dq and dmu that come with h_ir.
-  void finish_rows(std::int64_t b, std::int64_t h, std::int64_t i0, std::int64_t rows, const T* row_sums) {
-    if (!wants_row_sums(h)) return;
-    const HeadRows<const T> query = p_.query(b, h);
-    const HeadRows<T> dq = dquery(b, h);
-    const T* alpha = p_.alpha(h);
+  void finish_rows(const TilePosition& at, const T* row_sums) {
+    const HeadRows<const T> query = p_.query(at.b, at.h);
+    const HeadRows<T> dq = dquery(at.b, at.h);
+    const T* alpha = p_.alpha(at.h);
     for (int r = 0; r < p_.components; ++r) {
       const T* sums = row_sums + r * kQueryTile;
       const T excess = p_.gaussian ? alpha[r] - alpha[0] : T{0};
-      for (std::int64_t i = 0; i < rows; ++i) {
+      for (std::int64_t i = 0; i < at.rows; ++i) {
+        const T* q = query.row(at.i0 + i);
         if (dq.data != nullptr) {
-          if (p_.shifted) add_scaled(-alpha[r] * sums[i], p_.shift(h, r), p_.width, dq.row(i0 + i));
-          if (excess != 0) add_scaled(-excess * sums[i], query.row(i0 + i), p_.width, dq.row(i0 + i));
+          if (p_.shifted)
+            add_scaled(-alpha[r] * sums[i], p_.shift(at.h, r), p_.width, dq.row(at.i0 + i));
+          if (excess != 0) add_scaled(-excess * sums[i], q, p_.width, dq.row(at.i0 + i));
         }
         if (args_.dshifts)
-          add_scaled(-alpha[r] * sums[i], query.row(i0 + i), p_.width, dshifts(b, h) + r * p_.width);
+          add_scaled(-alpha[r] * sums[i], q, p_.width, dshifts(at.b, at.h) + r * p_.width);
       }
     }
   }
@@ -253,7 +267,8 @@ class Backward {
       for (std::int64_t j = 0; j < p_.keys; ++j) {
         std::copy_n(key.row(j), p_.width, difference.data());
         if (p_.shifted) add_scaled(T{-1}, p_.shift(h, r), p_.width, difference.data());
-        if (dk.data != nullptr) add_scaled(-alpha[r] * sums[j], difference.data(), p_.width, dk.row(j));
+        if (dk.data != nullptr)
+          add_scaled(-alpha[r] * sums[j], difference.data(), p_.width, dk.row(j));
         if (args_.dshifts)
           add_scaled(alpha[r] * sums[j], difference.data(), p_.width, dshifts(b, h) + r * p_.width);
       }
@@ -262,7 +277,8 @@ class Backward {
 
   // result [H, M, count] = sum over b of parts [B, H, M, ld], in order.
   template <typename Part>
-  void sum_parts(const std::vector<Part>& parts, std::int64_t ld, std::int64_t count, const auto& store) const {
+  void sum_parts(const std::vector<Part>& parts, std::int64_t ld, std::int64_t count,
+                 const auto& store) const {
     const std::int64_t rows = p_.heads * p_.components;
     for (std::int64_t row = 0; row < rows; ++row)
       for (std::int64_t c = 0; c < count; ++c) {
@@ -276,12 +292,15 @@ class Backward {
   void sum_over_batch() {
     const std::int64_t M = p_.components;
     if (const MutView& d = args_.dlog_weight)
-      sum_parts(column_sums_, p_.key_ld(), p_.keys, [&](std::int64_t row, std::int64_t j, double sum) {
-        // Hard mode doesn't look at the weights.
-        d.as<T>()[row * p_.keys + j] = p_.hard ? T{0} : static_cast<T>(sum);
-      });
+      sum_parts(column_sums_, p_.key_ld(), p_.keys,
+                [&](std::int64_t row, std::int64_t j, double sum) {
+                  // Hard mode doesn't look at the weights.
+                  d.as<T>()[row * p_.keys + j] = p_.hard ? T{0} : static_cast<T>(sum);
+                });
     if (const MutView& d = args_.dinverse_variance)
-      sum_parts(dalpha_, 1, 1, [&](std::int64_t row, std::int64_t, double sum) { d.as<T>()[row] = static_cast<T>(-sum); });
+      sum_parts(dalpha_, 1, 1, [&](std::int64_t row, std::int64_t, double sum) {
+        d.as<T>()[row] = static_cast<T>(-sum);
+      });
     if (const MutView& d = args_.dshifts)
       sum_parts(dshifts_, p_.width, p_.width, [&](std::int64_t row, std::int64_t c, double sum) {
         const std::int64_t h = row / M, r = row % M;  // [M, H, D]
@@ -293,14 +312,15 @@ class Backward {
   const AttentionProblem<T>& p_;
   const bool wants_column_sums_;
   // Of each (batch, head), summed over the batch at the end.
-  std::vector<T> column_sums_;   // [B, H, M, key_ld]
-  std::vector<T> dshifts_;       // [B, H, M, D]
-  std::vector<double> dalpha_;   // [B, H, M]
+  std::vector<T> column_sums_;  // [B, H, M, key_ld]
+  std::vector<T> dshifts_;      // [B, H, M, D]
+  std::vector<double> dalpha_;  // [B, H, M]
 };
 
 template <typename T>
 bool backward(const AttentionBackwardArgs& args) {
-  if (!supports_attention(args) || !has_head_rows(args.out) || !has_head_rows(args.dout)) return false;
+  if (!supports_attention(args) || !has_head_rows(args.out) || !has_head_rows(args.dout))
+    return false;
   for (const MutView* view : {&args.dquery, &args.dvalue})
     if (*view && !has_head_rows(*view)) return false;
   for (const MutView& view : args.dkeys)

@@ -1,5 +1,7 @@
 #include "keymix/backends/cpu/attention_common.h"
 
+#include "keymix/backends/cpu/blas.h"
+
 #include <limits>
 
 namespace keymix::cpu_backend {
@@ -13,11 +15,13 @@ bool has_head_rows(const ConstView& view) {
 bool supports_attention(const AttentionArgs& args) {
   const DType dtype = args.query.dtype;
   if (dtype != float32 && dtype != float64) return false;
-  for (const ConstView* view : {&args.value, &args.log_weight, &args.inverse_variance, &args.shifts, &args.mask.bias})
+  for (const ConstView* view :
+       {&args.value, &args.log_weight, &args.inverse_variance, &args.shifts, &args.mask.bias})
     if (*view && view->dtype != dtype) return false;
   if (!has_head_rows(args.query) || !has_head_rows(args.value)) return false;
-  return std::all_of(args.keys.begin(), args.keys.end(),
-                     [&](const ConstView& key) { return key.dtype == dtype && has_head_rows(key); });
+  return std::all_of(args.keys.begin(), args.keys.end(), [&](const ConstView& key) {
+    return key.dtype == dtype && has_head_rows(key);
+  });
 }
 
 template <typename T>
@@ -58,8 +62,10 @@ void AttentionProblem<T>::key_terms(std::int64_t b, std::int64_t h, T* w, T* ter
   const ConstView& valid = args_.mask.key_valid;
   for (int r = 0; r < components; ++r, w += key_ld(), terms += key_ld()) {
     const HeadRows<const T> k = key(product_of(r), b, h);
-    if (gaussian) row_half_norms(k.data, k.ld, shift(h, r), keys, width, w);
-    else std::fill_n(w, keys, T{0});
+    if (gaussian)
+      row_half_norms(k.data, k.ld, shift(h, r), keys, width, w);
+    else
+      std::fill_n(w, keys, T{0});
     const T* weight = log_weight.as<T>() + h * log_weight.strides[0] + r * log_weight.strides[1];
     for (std::int64_t j = 0; j < keys; ++j) {
       const T bias = hard ? T{0} : weight[j * log_weight.strides[2]];
@@ -67,23 +73,25 @@ void AttentionProblem<T>::key_terms(std::int64_t b, std::int64_t h, T* w, T* ter
     }
     if (valid)
       for (std::int64_t j = 0; j < keys; ++j)
-        if (valid.as<std::uint8_t>()[b * valid.strides[0] + j * valid.strides[1]] == 0) terms[j] = kMinusInfinity;
+        if (valid.as<std::uint8_t>()[b * valid.strides[0] + j * valid.strides[1]] == 0)
+          terms[j] = kMinusInfinity;
     std::fill(w + keys, w + key_ld(), T{0});
     std::fill(terms + keys, terms + key_ld(), T{0});
   }
 }
 
 template <typename T>
-void AttentionProblem<T>::query_terms(std::int64_t b, std::int64_t h, std::int64_t i0, std::int64_t rows,
-                                      T* u, T* terms) const {
-  const HeadRows<const T> q = query(b, h);
+void AttentionProblem<T>::query_terms(const TilePosition& at, T* u, T* terms) const {
+  const HeadRows<const T> q = query(at.b, at.h);
   T half_norms[kQueryTile] = {};
-  if (gaussian) row_half_norms(q.row(i0), q.ld, nullptr, rows, width, half_norms);
+  if (gaussian) row_half_norms(q.row(at.i0), q.ld, nullptr, at.rows, width, half_norms);
   for (int r = 0; r < components; ++r, u += kQueryTile, terms += kQueryTile) {
-    const T alpha_r = alpha(h)[r], excess = alpha_r - alpha(h)[0];
-    if (shifted) row_dots(q.row(i0), q.ld, shift(h, r), 0, rows, width, u);
-    else std::fill_n(u, rows, T{0});
-    for (std::int64_t i = 0; i < rows; ++i) {
+    const T alpha_r = alpha(at.h)[r], excess = alpha_r - alpha(at.h)[0];
+    if (shifted)
+      row_dots(q.row(at.i0), q.ld, shift(at.h, r), 0, at.rows, width, u);
+    else
+      std::fill_n(u, at.rows, T{0});
+    for (std::int64_t i = 0; i < at.rows; ++i) {
       terms[i] = -alpha_r * u[i] - excess * half_norms[i];
       u[i] += half_norms[i];
     }
@@ -91,26 +99,36 @@ void AttentionProblem<T>::query_terms(std::int64_t b, std::int64_t h, std::int64
 }
 
 template <typename T>
-ScoreTile<T> AttentionProblem<T>::score_tile(std::int64_t b, std::int64_t h, std::int64_t i0, std::int64_t rows,
-                                             std::int64_t j0, std::int64_t columns, T* tile_products,
-                                             std::int64_t size, const T* terms, const T* query_side) const {
+void AttentionProblem<T>::score_products(const TilePosition& at, T* tiles,
+                                         std::int64_t size) const {
+  const HeadRows<const T> q = query(at.b, at.h);
+  for (int product = 0; product < products; ++product) {
+    const HeadRows<const T> k = key(product, at.b, at.h);
+    gemm(Transpose::no, Transpose::yes, at.rows, at.columns, width, T{1}, q.row(at.i0), q.ld,
+         k.row(at.j0), k.ld, Accumulate::no, tiles + product * size, tile_ld());
+  }
+}
+
+template <typename T>
+ScoreTile<T> AttentionProblem<T>::score_tile(const TilePosition& at, T* tiles, std::int64_t size,
+                                             const T* key_side, const T* query_side) const {
   ScoreTile<T> tile{};
-  tile.rows = rows;
-  tile.columns = columns;
+  tile.rows = at.rows;
+  tile.columns = at.columns;
   tile.ld = tile_ld();
   tile.components = components;
   tile.hard = hard;
-  tile.visible = args_.mask.causal ? i0 + keys - queries + 1 - j0 : keys;
-  tile.products = tile_products;
+  tile.visible = args_.mask.causal ? at.i0 + keys - queries + 1 - at.j0 : keys;
+  tile.products = tiles;
   tile.product_step = shifted ? 0 : size;
-  tile.alpha = alpha(h);
-  tile.query_terms = has_query_terms(h) ? query_side : nullptr;
+  tile.alpha = alpha(at.h);
+  tile.query_terms = has_query_terms(at.h) ? query_side : nullptr;
   tile.query_step = kQueryTile;
-  tile.key_terms = terms + j0;
+  tile.key_terms = key_side + at.j0;
   tile.key_step = key_ld();
   if (const ConstView& bias = args_.mask.bias) {
     const Shape& step = bias.strides;
-    tile.bias = bias.as<T>() + b * step[0] + h * step[1] + i0 * step[2] + j0 * step[3];
+    tile.bias = bias.as<T>() + at.b * step[0] + at.h * step[1] + at.i0 * step[2] + at.j0 * step[3];
     tile.bias_row = step[2];
     tile.bias_column = step[3];
   }
@@ -121,7 +139,8 @@ template <typename T>
 double AttentionProblem<T>::head_time(double products_per_pair) const {
   // 2 D operations a product at some 70 in a nanosecond (half as many in float64), and about one
   // nanosecond for a pair's exponentials and sums.
-  const double pair = products_per_pair * static_cast<double>(width + value_width) / 70 + components * 0.5 + 0.5;
+  const double pair =
+      products_per_pair * static_cast<double>(width + value_width) / 70 + components * 0.5 + 0.5;
   const double pairs = static_cast<double>(queries) * static_cast<double>(keys);
   return 1000 + pair * pairs * (args_.mask.causal ? 0.5 : 1.0) * (sizeof(T) == 8 ? 2 : 1);
 }

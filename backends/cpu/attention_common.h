@@ -36,9 +36,16 @@ struct HeadRows {
 
 template <typename T, typename View>
 HeadRows<T> head_rows(const View& view, std::int64_t b, std::int64_t h) {
-  const std::int64_t ld = view.shape[2] > 1 ? view.strides[2] : std::max<std::int64_t>(view.shape[3], 1);
-  return {view.template as<std::remove_const_t<T>>() + b * view.strides[0] + h * view.strides[1], ld};
+  const std::int64_t ld =
+      view.shape[2] > 1 ? view.strides[2] : std::max<std::int64_t>(view.shape[3], 1);
+  return {view.template as<std::remove_const_t<T>>() + b * view.strides[0] + h * view.strides[1],
+          ld};
 }
+
+// The queries i0 to i0 + rows and keys j0 to j0 + columns of one (batch, head).
+struct TilePosition {
+  std::int64_t b, h, i0, rows, j0 = 0, columns = 0;
+};
 
 // Whether BLAS can read (or write) the heads of a [B, H, N, D] view in place.
 bool has_head_rows(const ConstView& view);
@@ -56,7 +63,9 @@ class AttentionProblem {
   int products;  // key matrices: one per component, or a single one with shifts
   bool gaussian, hard, shifted;
 
-  HeadRows<const T> query(std::int64_t b, std::int64_t h) const { return head_rows<const T>(args_.query, b, h); }
+  HeadRows<const T> query(std::int64_t b, std::int64_t h) const {
+    return head_rows<const T>(args_.query, b, h);
+  }
   HeadRows<const T> key(int product, std::int64_t b, std::int64_t h) const {
     return head_rows<const T>(args_.keys[static_cast<std::size_t>(product)], b, kv_head(h));
   }
@@ -84,13 +93,14 @@ class AttentionProblem {
 
   // w_jr and b_jr of one head, [M, key_ld()].
   void key_terms(std::int64_t b, std::int64_t h, T* w, T* terms) const;
-  // u_ir and a_ir of the queries i0 to i0 + rows, [M, kQueryTile].
-  void query_terms(std::int64_t b, std::int64_t h, std::int64_t i0, std::int64_t rows, T* u, T* terms) const;
+  // u_ir and a_ir of a tile's queries, [M, kQueryTile].
+  void query_terms(const TilePosition& at, T* u, T* terms) const;
 
-  // The tile of `rows` queries from i0 on and `columns` keys from j0 on, whose products lie `size`
-  // elements apart. key_terms [M, key_ld()] and query_terms [M, kQueryTile] start at key 0 and at i0.
-  ScoreTile<T> score_tile(std::int64_t b, std::int64_t h, std::int64_t i0, std::int64_t rows, std::int64_t j0,
-                          std::int64_t columns, T* products, std::int64_t size, const T* key_terms,
+  // T_ij of a tile, [products] `size` elements apart.
+  void score_products(const TilePosition& at, T* tiles, std::int64_t size) const;
+  // The tile of these products. key_terms [M, key_ld()] and query_terms [M, kQueryTile] are those
+  // of the whole head and of this tile.
+  ScoreTile<T> score_tile(const TilePosition& at, T* tiles, std::int64_t size, const T* key_terms,
                           const T* query_terms) const;
 
   // The time of one head's products and exponentials, in nanoseconds, roughly: to size tasks.

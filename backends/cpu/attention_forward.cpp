@@ -25,7 +25,8 @@ struct ForwardBuffers {
 
   explicit ForwardBuffers(const AttentionProblem<T>& p)
       : tile(kQueryTile * p.tile_ld()),
-        memory(static_cast<std::size_t>((p.products + 2) * tile + (2 * p.components + 2) * kQueryTile)) {
+        memory(static_cast<std::size_t>((p.products + 2) * tile +
+                                        (2 * p.components + 2) * kQueryTile)) {
     products = memory.data();
     weights = products + p.products * tile;
     dropout = weights + tile;
@@ -38,51 +39,49 @@ struct ForwardBuffers {
 
 // out_i / sum_i and L_i. A row that saw no key gets 0 and -inf.
 template <typename T>
-void finish_rows(const AttentionForwardArgs& args, std::int64_t b, std::int64_t h, std::int64_t i0,
-                 std::int64_t rows, const HeadRows<T>& out, std::int64_t width, bool any, const T* maximum,
-                 const T* sum) {
+void finish_rows(const AttentionForwardArgs& args, const AttentionProblem<T>& p,
+                 const TilePosition& at, bool any, const ForwardBuffers<T>& buffers) {
   const MutView& saved = args.logsumexp;
-  T* logsumexp = saved.as<T>() + b * saved.strides[0] + h * saved.strides[1] + i0 * saved.strides[2];
-  for (std::int64_t i = 0; i < rows; ++i) {
-    T* row = out.row(i0 + i);
-    const bool empty = !any || sum[i] == 0;
-    logsumexp[i * saved.strides[2]] = empty ? -std::numeric_limits<T>::infinity() : maximum[i] + std::log(sum[i]);
-    if (empty) {
-      std::fill_n(row, width, T{0});
-    } else {
-      const T scale = 1 / sum[i];
-      for (std::int64_t c = 0; c < width; ++c) row[c] *= scale;
+  const HeadRows<T> out = head_rows<T>(args.out, at.b, at.h);
+  T* logsumexp =
+      saved.as<T>() + at.b * saved.strides[0] + at.h * saved.strides[1] + at.i0 * saved.strides[2];
+  for (std::int64_t i = 0; i < at.rows; ++i) {
+    T* row = out.row(at.i0 + i);
+    const T sum = any ? buffers.sum[i] : T{0};
+    if (sum == 0) {
+      logsumexp[i * saved.strides[2]] = -std::numeric_limits<T>::infinity();
+      std::fill_n(row, p.value_width, T{0});
+      continue;
     }
+    logsumexp[i * saved.strides[2]] = buffers.maximum[i] + std::log(sum);
+    for (std::int64_t c = 0; c < p.value_width; ++c) row[c] /= sum;
   }
 }
 
-// The queries i0 to i0 + rows of one head, against all keys they see.
+// Some queries of one head, against all keys they see.
 template <typename T>
-void forward_rows(const AttentionForwardArgs& args, const AttentionProblem<T>& p, std::int64_t b,
-                  std::int64_t h, std::int64_t i0, const T* key_terms, const ForwardBuffers<T>& buffers) {
-  const std::int64_t rows = std::min(kQueryTile, p.queries - i0), ld = p.tile_ld();
-  const HeadRows<const T> query = p.query(b, h), value = p.value(b, h);
-  const HeadRows<T> out = head_rows<T>(args.out, b, h);
-  if (p.has_query_terms(h)) p.query_terms(b, h, i0, rows, buffers.query_energy, buffers.query_terms);
-
-  const std::int64_t visible = p.visible_keys(i0 + rows - 1);
-  for (std::int64_t j0 = 0; j0 < visible; j0 += kKeyTile) {
-    const std::int64_t columns = std::min(kKeyTile, visible - j0);
-    for (int product = 0; product < p.products; ++product) {
-      const HeadRows<const T> key = p.key(product, b, h);
-      gemm(Transpose::no, Transpose::yes, rows, columns, p.width, T{1}, query.row(i0), query.ld, key.row(j0),
-           key.ld, Accumulate::no, buffers.products + product * buffers.tile, ld);
-    }
-    const bool drops = args.dropout.p > 0;
-    if (drops) dropout_tile(args.dropout, b * p.heads + h, i0, j0, rows, columns, ld, buffers.dropout);
-    softmax_tile(p.score_tile(b, h, i0, rows, j0, columns, buffers.products, buffers.tile, key_terms,
-                              buffers.query_terms),
-                 SoftmaxStep<T>{buffers.maximum, buffers.sum, buffers.weights, drops ? buffers.dropout : nullptr,
-                                out.row(i0), p.value_width, out.ld, j0 == 0});
-    gemm(Transpose::no, Transpose::no, rows, p.value_width, columns, T{1}, buffers.weights, ld, value.row(j0),
-         value.ld, j0 == 0 ? Accumulate::no : Accumulate::yes, out.row(i0), out.ld);
+void forward_rows(const AttentionForwardArgs& args, const AttentionProblem<T>& p, TilePosition at,
+                  const T* key_terms, const ForwardBuffers<T>& buffers) {
+  const std::int64_t ld = p.tile_ld(), visible = p.visible_keys(at.i0 + at.rows - 1);
+  const HeadRows<const T> value = p.value(at.b, at.h);
+  const HeadRows<T> out = head_rows<T>(args.out, at.b, at.h);
+  if (p.has_query_terms(at.h)) p.query_terms(at, buffers.query_energy, buffers.query_terms);
+  for (; at.j0 < visible; at.j0 += kKeyTile) {
+    at.columns = std::min(kKeyTile, visible - at.j0);
+    p.score_products(at, buffers.products, buffers.tile);
+    const bool first = at.j0 == 0, drops = args.dropout.p > 0;
+    if (drops)
+      dropout_tile(args.dropout, at.b * p.heads + at.h, at.i0, at.j0, at.rows, at.columns, ld,
+                   buffers.dropout);
+    softmax_tile(p.score_tile(at, buffers.products, buffers.tile, key_terms, buffers.query_terms),
+                 SoftmaxStep<T>{buffers.maximum, buffers.sum, buffers.weights,
+                                drops ? buffers.dropout : nullptr, out.row(at.i0), p.value_width,
+                                out.ld, first});
+    gemm(Transpose::no, Transpose::no, at.rows, p.value_width, at.columns, T{1}, buffers.weights,
+         ld, value.row(at.j0), value.ld, first ? Accumulate::no : Accumulate::yes, out.row(at.i0),
+         out.ld);
   }
-  finish_rows(args, b, h, i0, rows, out, p.value_width, visible > 0, buffers.maximum, buffers.sum);
+  finish_rows(args, p, at, visible > 0, buffers);
 }
 
 template <typename T>
@@ -99,7 +98,8 @@ bool forward(const AttentionForwardArgs& args) {
                [&](std::int64_t begin, std::int64_t end) {
                  const Scratch<T> key_energy(static_cast<std::size_t>(terms_size));
                  for (std::int64_t head = begin; head < end; ++head)
-                   p.key_terms(head / p.heads, head % p.heads, key_energy.data(), key_terms.data() + head * terms_size);
+                   p.key_terms(head / p.heads, head % p.heads, key_energy.data(),
+                               key_terms.data() + head * terms_size);
                });
 
   const double tile_time = p.head_time(p.products + 1) / static_cast<double>(tiles);
@@ -107,9 +107,11 @@ bool forward(const AttentionForwardArgs& args) {
                [&](std::int64_t begin, std::int64_t end) {
                  const ForwardBuffers<T> buffers(p);
                  for (std::int64_t task = begin; task < end; ++task) {
-                   const std::int64_t head = task / tiles;
-                   forward_rows(args, p, head / p.heads, head % p.heads, task % tiles * kQueryTile,
-                                key_terms.data() + head * terms_size, buffers);
+                   const std::int64_t head = task / tiles, i0 = task % tiles * kQueryTile;
+                   forward_rows(
+                       args, p,
+                       {head / p.heads, head % p.heads, i0, std::min(kQueryTile, p.queries - i0)},
+                       key_terms.data() + head * terms_size, buffers);
                  }
                });
   return true;

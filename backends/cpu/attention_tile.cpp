@@ -1,7 +1,5 @@
 #include "keymix/backends/cpu/attention_tile.h"
 
-#include "keymix/core/philox.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -30,25 +28,31 @@ HWY_INLINE V exp_float32(D d, V x) {
   const V shift = hn::Set(d, 12582912.0f);
   const V shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), shift);
   const V n = hn::Sub(shifted, shift);
-  const V r = hn::MulAdd(n, hn::Set(d, 1.42860677e-6f), hn::MulAdd(n, hn::Set(d, -0.693145752f), x));
+  const V r =
+      hn::MulAdd(n, hn::Set(d, -1.42860677e-6f), hn::MulAdd(n, hn::Set(d, -0.693145752f), x));
   const V r2 = hn::Mul(r, r);
   const V low = hn::MulAdd(hn::Set(d, 0.16666521f), r, hn::Set(d, 0.49999994f));
   const V high = hn::MulAdd(hn::Set(d, 0.008368745f), r, hn::Set(d, 0.04166839f));
   const V q = hn::MulAdd(hn::MulAdd(hn::Set(d, 0.001381454f), r2, high), r2, low);
   const V p = hn::Add(hn::MulAdd(q, r2, r), hn::Set(d, 1.0f));
-  const auto exponent = hn::Add(hn::ShiftLeft<23>(hn::BitCast(du, shifted)), hn::Set(du, 0x3f800000u));
+  const auto exponent =
+      hn::Add(hn::ShiftLeft<23>(hn::BitCast(du, shifted)), hn::Set(du, 0x3f800000u));
   const V y = hn::Mul(p, hn::BitCast(d, exponent));
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3f)), y);
 }
 
 template <class D, class V>
 HWY_INLINE V exp_score(D d, V x) {
-  if constexpr (sizeof(hn::TFromD<D>) == 4) return exp_float32(d, x);
-  else return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x));
+  if constexpr (sizeof(hn::TFromD<D>) == 4)
+    return exp_float32(d, x);
+  else
+    return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x));
 }
 
 template <class D>
-HWY_INLINE std::int64_t lanes_of(D d) { return static_cast<std::int64_t>(hn::Lanes(d)); }
+HWY_INLINE std::int64_t lanes_of(D d) {
+  return static_cast<std::int64_t>(hn::Lanes(d));
+}
 
 // The scores of one row and component, less `base`. Held by value: the compiler can't know that
 // stores leave the tile's description alone.
@@ -77,13 +81,17 @@ struct ScoreRow {
   alignas(64) T buffer[kKeyTile + kTilePad];
 
   ScoreRow(const ScoreTile<T>& tile_, std::int64_t i_)
-      : tile(tile_), i(i_), visible(std::clamp<std::int64_t>(tile_.visible + i_, 0, tile_.columns)) {
+      : tile(tile_),
+        i(i_),
+        visible(std::clamp<std::int64_t>(tile_.visible + i_, 0, tile_.columns)) {
     const std::int64_t lanes = lanes_of(hn::ScalableTag<T>());
     end = (visible + lanes - 1) / lanes * lanes;
     if (tile.bias == nullptr && end == visible) return;
-    if (tile.bias == nullptr) std::fill_n(buffer, visible, T{0});
+    if (tile.bias == nullptr)
+      std::fill_n(buffer, visible, T{0});
     else
-      for (std::int64_t j = 0; j < visible; ++j) buffer[j] = tile.bias[i * tile.bias_row + j * tile.bias_column];
+      for (std::int64_t j = 0; j < visible; ++j)
+        buffer[j] = tile.bias[i * tile.bias_row + j * tile.bias_column];
     std::fill(buffer + visible, buffer + end, -kInfinity<T>);
     extra = buffer;
     // Beyond the columns may lie anything, and NaN - inf is NaN.
@@ -93,8 +101,10 @@ struct ScoreRow {
 
   T* products(int r) const { return tile.products + r * tile.product_step + i * tile.ld; }
   ComponentScores<T> component(int r, T base) const {
-    const T query_term = tile.query_terms == nullptr ? T{0} : tile.query_terms[r * tile.query_step + i];
-    return {products(r), tile.key_terms + r * tile.key_step, extra, tile.alpha[r], query_term - base};
+    const T query_term =
+        tile.query_terms == nullptr ? T{0} : tile.query_terms[r * tile.query_step + i];
+    return {products(r), tile.key_terms + r * tile.key_step, extra, tile.alpha[r],
+            query_term - base};
   }
 };
 
@@ -118,7 +128,8 @@ void row_best(const ScoreRow<T>& row, T base, T* best) {
   for (int r = 0; r < row.tile.components; ++r) {
     const ComponentScores<T> scores = row.component(r, base);
     for (std::int64_t j = 0; j < end; j += lanes_of(d))
-      hn::StoreU(r == 0 ? scores.at(d, j) : hn::Max(scores.at(d, j), hn::LoadU(d, best + j)), d, best + j);
+      hn::StoreU(r == 0 ? scores.at(d, j) : hn::Max(scores.at(d, j), hn::LoadU(d, best + j)), d,
+                 best + j);
   }
 }
 
@@ -180,12 +191,13 @@ void softmax_tile_impl(const ScoreTile<T>& scores, const SoftmaxStep<T>& step) {
   }
 }
 
-// --- Gradient ---------------------------------------------------------------------------------------
+// --- Gradient ---
 
 // Working rows of the gradient of one row.
 template <typename T>
 struct GradientBuffers {
-  alignas(64) T best[kKeyTile + kTilePad];  // hard: the largest score; +inf once it has its component
+  // hard: a pair's largest score, +inf once a component has claimed it.
+  alignas(64) T best[kKeyTile + kTilePad];
   alignas(64) T dbias[kKeyTile + kTilePad];
 };
 
@@ -219,17 +231,21 @@ void row_gradient(const ScoreRow<T>& row, const GradientStep<T>& step, int r, co
     const auto ds = hn::Mul(p, hn::LoadU(d, slope + j));
     row_sum = hn::Add(row_sum, ds);
     if (key_energy != nullptr) {  // reads T_ij, which dproducts may overwrite
-      const auto energy = hn::Sub(hn::Add(query_energy, hn::LoadU(d, key_energy + j)), hn::LoadU(d, scores.products + j));
+      const auto energy = hn::Sub(hn::Add(query_energy, hn::LoadU(d, key_energy + j)),
+                                  hn::LoadU(d, scores.products + j));
       energy_sum = hn::MulAdd(ds, energy, energy_sum);
     }
     hn::StoreU(first ? p : hn::Add(p, hn::LoadU(d, weights + j)), d, weights + j);
     const auto dproduct = hn::Mul(hn::Set(d, scores.alpha), ds);
     hn::StoreU(adds ? hn::Add(dproduct, hn::LoadU(d, dproducts + j)) : dproduct, d, dproducts + j);
-    if (column_sums != nullptr) hn::StoreU(hn::Add(hn::LoadU(d, column_sums + j), ds), d, column_sums + j);
-    if (dbias != nullptr) hn::StoreU(first ? ds : hn::Add(ds, hn::LoadU(d, dbias + j)), d, dbias + j);
+    if (column_sums != nullptr)
+      hn::StoreU(hn::Add(hn::LoadU(d, column_sums + j), ds), d, column_sums + j);
+    if (dbias != nullptr)
+      hn::StoreU(first ? ds : hn::Add(ds, hn::LoadU(d, dbias + j)), d, dbias + j);
   }
   if (end < tile.columns && !adds) std::fill(dproducts + end, dproducts + tile.columns, T{0});
-  if (step.row_sums != nullptr) step.row_sums[r * tile.query_step + i] += hn::GetLane(hn::SumOfLanes(d, row_sum));
+  if (step.row_sums != nullptr)
+    step.row_sums[r * tile.query_step + i] += hn::GetLane(hn::SumOfLanes(d, row_sum));
   if (key_energy != nullptr)
     step.energy_sums[r] += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, energy_sum)));
 }
@@ -262,68 +278,10 @@ void gradient_tile_impl(const ScoreTile<T>& scores, const GradientStep<T>& step)
   }
 }
 
-// --- Dropout ----------------------------------------------------------------------------------------
+// --- Rows of queries and keys ---
 
-#if HWY_TARGET == HWY_SCALAR
-// The 16-bit lanes of `blocks` Philox blocks from `counter` on.
-inline void philox_lanes(PhiloxBlock counter, std::uint64_t seed, std::int64_t blocks, std::uint16_t* lanes) {
-  for (std::int64_t block = 0; block < blocks; ++block, ++counter[0])
-    for (const std::uint32_t word : philox(counter, seed, PhiloxStream::attention)) {
-      *lanes++ = static_cast<std::uint16_t>(word);
-      *lanes++ = static_cast<std::uint16_t>(word >> 16);
-    }
-}
-#else
-// core/philox.h's generator, with one block to a 64-bit lane: words are the low halves of x0 to x3,
-// and what their high halves hold is never looked at.
-inline void philox_lanes(PhiloxBlock counter, std::uint64_t seed, std::int64_t blocks, std::uint16_t* lanes) {
-  const hn::ScalableTag<std::uint64_t> d;
-  const hn::Repartition<std::uint32_t, decltype(d)> d32;
-  const auto times = [&](auto x, std::uint32_t factor) HWY_ATTR {
-    return hn::MulEven(hn::BitCast(d32, x), hn::Set(d32, factor));
-  };
-  for (std::int64_t block = 0; block < blocks; block += lanes_of(d)) {
-    auto x0 = hn::Iota(d, counter[0] + static_cast<std::uint64_t>(block));
-    auto x1 = hn::Set(d, counter[1]), x2 = hn::Set(d, counter[2]), x3 = hn::Set(d, counter[3]);
-    std::uint32_t key0 = static_cast<std::uint32_t>(seed);
-    std::uint32_t key1 = static_cast<std::uint32_t>(seed >> 32) ^ static_cast<std::uint32_t>(PhiloxStream::attention);
-    for (int round = 0; round < 10; ++round) {
-      const auto product0 = times(x0, 0xD2511F53u), product1 = times(x2, 0xCD9E8D57u);
-      x0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product1), x1), hn::Set(d, key0));
-      x2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product0), x3), hn::Set(d, key1));
-      x1 = product1;
-      x3 = product0;
-      key0 += 0x9E3779B9u;
-      key1 += 0xBB67AE85u;
-    }
-    const auto low = hn::Set(d, 0xFFFFFFFFu);
-    const auto words01 = hn::Or(hn::And(x0, low), hn::ShiftLeft<32>(x1));
-    const auto words23 = hn::Or(hn::And(x2, low), hn::ShiftLeft<32>(x3));
-    hn::StoreInterleaved2(words01, words23, d, reinterpret_cast<std::uint64_t*>(lanes + block * 8));
-  }
-}
-#endif
-
-template <typename T>
-void dropout_tile_impl(const AttentionDropout& dropout, std::int64_t head, std::int64_t i0, std::int64_t j0,
-                       std::int64_t rows, std::int64_t columns, std::int64_t ld, T* factors) {
-  const auto threshold = static_cast<std::int32_t>(std::lround(65536 * dropout.p));
-  const T kept = threshold >= 65536 ? T{0} : static_cast<T>(65536.0 / (65536.0 - threshold));
-  const auto word = [](auto value) { return static_cast<std::uint32_t>(value); };
-  // Room for what the last vector of blocks writes beyond the row.
-  alignas(64) std::uint16_t lanes[kKeyTile + 128];
-  for (std::int64_t i = 0; i < rows; ++i) {
-    philox_lanes({word(j0 / 8), word(i0 + i), word(head), word(dropout.random.offset)}, dropout.random.seed,
-                 padded(columns) / 8, lanes);
-    T* row = factors + i * ld;
-    for (std::int64_t j = 0; j < padded(columns); ++j) row[j] = lanes[j] < threshold ? T{0} : kept;
-  }
-}
-
-// --- Rows of queries and keys -----------------------------------------------------------------------
-
-// out_i = sum_c term(i, c) over `width`; term takes a row and a column, and gives a vector or, with a
-// one-lane tag, a number.
+// out_i = sum_c term(i, c) over `width`; term takes a row and a column, and gives a vector or, with
+// a one-lane tag, a number.
 template <typename T, typename Term>
 HWY_INLINE void row_sums(std::int64_t rows, std::int64_t width, T* out, const Term& term) {
   const hn::ScalableTag<T> d;
@@ -357,22 +315,32 @@ void row_half_norms_impl(const T* x, std::int64_t x_ld, const T* shift, std::int
 }
 
 // What HWY_EXPORT takes: functions, not templates.
-void softmax_f32(const ScoreTile<float>& a, const SoftmaxStep<float>& b) { softmax_tile_impl(a, b); }
-void softmax_f64(const ScoreTile<double>& a, const SoftmaxStep<double>& b) { softmax_tile_impl(a, b); }
-void gradient_f32(const ScoreTile<float>& a, const GradientStep<float>& b) { gradient_tile_impl(a, b); }
-void gradient_f64(const ScoreTile<double>& a, const GradientStep<double>& b) { gradient_tile_impl(a, b); }
-void dropout_f32(const AttentionDropout& a, std::int64_t b, std::int64_t c, std::int64_t d, std::int64_t e,
-                 std::int64_t f, std::int64_t g, float* h) { dropout_tile_impl(a, b, c, d, e, f, g, h); }
-void dropout_f64(const AttentionDropout& a, std::int64_t b, std::int64_t c, std::int64_t d, std::int64_t e,
-                 std::int64_t f, std::int64_t g, double* h) { dropout_tile_impl(a, b, c, d, e, f, g, h); }
+void softmax_f32(const ScoreTile<float>& a, const SoftmaxStep<float>& b) {
+  softmax_tile_impl(a, b);
+}
+void softmax_f64(const ScoreTile<double>& a, const SoftmaxStep<double>& b) {
+  softmax_tile_impl(a, b);
+}
+void gradient_f32(const ScoreTile<float>& a, const GradientStep<float>& b) {
+  gradient_tile_impl(a, b);
+}
+void gradient_f64(const ScoreTile<double>& a, const GradientStep<double>& b) {
+  gradient_tile_impl(a, b);
+}
 void dots_f32(const float* a, std::int64_t b, const float* c, std::int64_t d, std::int64_t e,
-              std::int64_t f, float* g) { row_dots_impl(a, b, c, d, e, f, g); }
+              std::int64_t f, float* g) {
+  row_dots_impl(a, b, c, d, e, f, g);
+}
 void dots_f64(const double* a, std::int64_t b, const double* c, std::int64_t d, std::int64_t e,
-              std::int64_t f, double* g) { row_dots_impl(a, b, c, d, e, f, g); }
-void norms_f32(const float* a, std::int64_t b, const float* c, std::int64_t d, std::int64_t e, float* f) {
+              std::int64_t f, double* g) {
+  row_dots_impl(a, b, c, d, e, f, g);
+}
+void norms_f32(const float* a, std::int64_t b, const float* c, std::int64_t d, std::int64_t e,
+               float* f) {
   row_half_norms_impl(a, b, c, d, e, f);
 }
-void norms_f64(const double* a, std::int64_t b, const double* c, std::int64_t d, std::int64_t e, double* f) {
+void norms_f64(const double* a, std::int64_t b, const double* c, std::int64_t d, std::int64_t e,
+               double* f) {
   row_half_norms_impl(a, b, c, d, e, f);
 }
 
@@ -386,8 +354,6 @@ HWY_EXPORT(softmax_f32);
 HWY_EXPORT(softmax_f64);
 HWY_EXPORT(gradient_f32);
 HWY_EXPORT(gradient_f64);
-HWY_EXPORT(dropout_f32);
-HWY_EXPORT(dropout_f64);
 HWY_EXPORT(dots_f32);
 HWY_EXPORT(dots_f64);
 HWY_EXPORT(norms_f32);
@@ -405,20 +371,12 @@ void gradient_tile(const ScoreTile<float>& scores, const GradientStep<float>& st
 void gradient_tile(const ScoreTile<double>& scores, const GradientStep<double>& step) {
   HWY_DYNAMIC_DISPATCH(gradient_f64)(scores, step);
 }
-void dropout_tile(const AttentionDropout& dropout, std::int64_t head, std::int64_t i0, std::int64_t j0,
-                  std::int64_t rows, std::int64_t columns, std::int64_t ld, float* factors) {
-  HWY_DYNAMIC_DISPATCH(dropout_f32)(dropout, head, i0, j0, rows, columns, ld, factors);
-}
-void dropout_tile(const AttentionDropout& dropout, std::int64_t head, std::int64_t i0, std::int64_t j0,
-                  std::int64_t rows, std::int64_t columns, std::int64_t ld, double* factors) {
-  HWY_DYNAMIC_DISPATCH(dropout_f64)(dropout, head, i0, j0, rows, columns, ld, factors);
-}
-void row_dots(const float* x, std::int64_t x_ld, const float* y, std::int64_t y_ld, std::int64_t rows,
-              std::int64_t width, float* out) {
+void row_dots(const float* x, std::int64_t x_ld, const float* y, std::int64_t y_ld,
+              std::int64_t rows, std::int64_t width, float* out) {
   HWY_DYNAMIC_DISPATCH(dots_f32)(x, x_ld, y, y_ld, rows, width, out);
 }
-void row_dots(const double* x, std::int64_t x_ld, const double* y, std::int64_t y_ld, std::int64_t rows,
-              std::int64_t width, double* out) {
+void row_dots(const double* x, std::int64_t x_ld, const double* y, std::int64_t y_ld,
+              std::int64_t rows, std::int64_t width, double* out) {
   HWY_DYNAMIC_DISPATCH(dots_f64)(x, x_ld, y, y_ld, rows, width, out);
 }
 void row_half_norms(const float* x, std::int64_t x_ld, const float* shift, std::int64_t rows,

@@ -24,10 +24,14 @@ namespace HWY_NAMESPACE {
 
 template <BinaryOp kOp, class V>
 HWY_INLINE V evaluate_binary(V a, V b) {
-  if constexpr (kOp == BinaryOp::add) return hn::Add(a, b);
-  else if constexpr (kOp == BinaryOp::sub) return hn::Sub(a, b);
-  else if constexpr (kOp == BinaryOp::mul) return hn::Mul(a, b);
-  else if constexpr (kOp == BinaryOp::div) return hn::Div(a, b);
+  if constexpr (kOp == BinaryOp::add)
+    return hn::Add(a, b);
+  else if constexpr (kOp == BinaryOp::sub)
+    return hn::Sub(a, b);
+  else if constexpr (kOp == BinaryOp::mul)
+    return hn::Mul(a, b);
+  else if constexpr (kOp == BinaryOp::div)
+    return hn::Div(a, b);
   // A comparison with a NaN is false: it falls through to b if b is the NaN, and a is asked first.
   else if constexpr (kOp == BinaryOp::maximum)
     return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b);
@@ -47,13 +51,20 @@ void binary_block(std::int64_t n, void* y, const void* a, const void* b) {
 template <typename T>
 BinaryKernel float_binary_kernel(BinaryOp op) {
   switch (op) {
-    case BinaryOp::add: return binary_block<T, BinaryOp::add>;
-    case BinaryOp::sub: return binary_block<T, BinaryOp::sub>;
-    case BinaryOp::mul: return binary_block<T, BinaryOp::mul>;
-    case BinaryOp::div: return binary_block<T, BinaryOp::div>;
-    case BinaryOp::maximum: return binary_block<T, BinaryOp::maximum>;
-    case BinaryOp::minimum: return binary_block<T, BinaryOp::minimum>;
-    case BinaryOp::pow: break;
+    case BinaryOp::add:
+      return binary_block<T, BinaryOp::add>;
+    case BinaryOp::sub:
+      return binary_block<T, BinaryOp::sub>;
+    case BinaryOp::mul:
+      return binary_block<T, BinaryOp::mul>;
+    case BinaryOp::div:
+      return binary_block<T, BinaryOp::div>;
+    case BinaryOp::maximum:
+      return binary_block<T, BinaryOp::maximum>;
+    case BinaryOp::minimum:
+      return binary_block<T, BinaryOp::minimum>;
+    case BinaryOp::pow:
+      break;
   }
   return nullptr;
 }
@@ -120,13 +131,20 @@ T power(T base, T exponent) {
 template <typename T>
 BinaryKernel integer_binary_kernel(BinaryOp op) {
   switch (op) {
-    case BinaryOp::add: return zip_kernel<T, T, wrapping_add<T>>;
-    case BinaryOp::sub: return zip_kernel<T, T, wrapping_sub<T>>;
-    case BinaryOp::mul: return zip_kernel<T, T, wrapping_mul<T>>;
-    case BinaryOp::pow: return zip_kernel<T, T, power<T>>;
-    case BinaryOp::maximum: return zip_kernel<T, T, larger<T>>;
-    case BinaryOp::minimum: return zip_kernel<T, T, smaller<T>>;
-    case BinaryOp::div: break;
+    case BinaryOp::add:
+      return zip_kernel<T, T, wrapping_add<T>>;
+    case BinaryOp::sub:
+      return zip_kernel<T, T, wrapping_sub<T>>;
+    case BinaryOp::mul:
+      return zip_kernel<T, T, wrapping_mul<T>>;
+    case BinaryOp::pow:
+      return zip_kernel<T, T, power<T>>;
+    case BinaryOp::maximum:
+      return zip_kernel<T, T, larger<T>>;
+    case BinaryOp::minimum:
+      return zip_kernel<T, T, smaller<T>>;
+    case BinaryOp::div:
+      break;
   }
   return nullptr;
 }
@@ -140,17 +158,23 @@ BinaryKernel bool_binary_kernel(BinaryOp op) {
       return zip_kernel<Byte, Byte, [](Byte a, Byte b) { return (a != 0) & (b != 0); }>;
     case BinaryOp::maximum:
       return zip_kernel<Byte, Byte, [](Byte a, Byte b) { return (a | b) != 0; }>;
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 
 BinaryKernel find_binary_kernel(BinaryOp op, DType computed) {
   switch (computed) {
-    case DType::bool_: return bool_binary_kernel(op);
-    case DType::uint8: return integer_binary_kernel<std::uint8_t>(op);
-    case DType::int32: return integer_binary_kernel<std::int32_t>(op);
-    case DType::int64: return integer_binary_kernel<std::int64_t>(op);
-    default: break;
+    case DType::bool_:
+      return bool_binary_kernel(op);
+    case DType::uint8:
+      return integer_binary_kernel<std::uint8_t>(op);
+    case DType::int32:
+      return integer_binary_kernel<std::int32_t>(op);
+    case DType::int64:
+      return integer_binary_kernel<std::int64_t>(op);
+    default:
+      break;
   }
   if (op == BinaryOp::pow)
     return computed == DType::float64 ? zip_kernel<double, double, float_pow<double>>
@@ -162,23 +186,34 @@ template <typename T>
 BinaryKernel compare_kernel(CompareOp op) {
   using Y = std::uint8_t;
   switch (op) {
-    case CompareOp::eq: return zip_kernel<T, Y, std::equal_to<T>{}>;
-    case CompareOp::ne: return zip_kernel<T, Y, std::not_equal_to<T>{}>;
-    case CompareOp::lt: return zip_kernel<T, Y, std::less<T>{}>;
-    case CompareOp::le: return zip_kernel<T, Y, std::less_equal<T>{}>;
-    case CompareOp::gt: return zip_kernel<T, Y, std::greater<T>{}>;
-    case CompareOp::ge: break;
+    case CompareOp::eq:
+      return zip_kernel<T, Y, std::equal_to<T>{}>;
+    case CompareOp::ne:
+      return zip_kernel<T, Y, std::not_equal_to<T>{}>;
+    case CompareOp::lt:
+      return zip_kernel<T, Y, std::less<T>{}>;
+    case CompareOp::le:
+      return zip_kernel<T, Y, std::less_equal<T>{}>;
+    case CompareOp::gt:
+      return zip_kernel<T, Y, std::greater<T>{}>;
+    case CompareOp::ge:
+      break;
   }
   return zip_kernel<T, Y, std::greater_equal<T>{}>;
 }
 
 BinaryKernel find_compare_kernel(CompareOp op, DType computed) {
   switch (computed) {
-    case DType::int32: return compare_kernel<std::int32_t>(op);
-    case DType::int64: return compare_kernel<std::int64_t>(op);
-    case DType::float32: return compare_kernel<float>(op);
-    case DType::float64: return compare_kernel<double>(op);
-    default: return compare_kernel<std::uint8_t>(op);
+    case DType::int32:
+      return compare_kernel<std::int32_t>(op);
+    case DType::int64:
+      return compare_kernel<std::int64_t>(op);
+    case DType::float32:
+      return compare_kernel<float>(op);
+    case DType::float64:
+      return compare_kernel<double>(op);
+    default:
+      return compare_kernel<std::uint8_t>(op);
   }
 }
 
@@ -259,10 +294,14 @@ void CpuBackend::where(const MutView& y, const ConstView& condition, const Const
         to_string(condition.dtype));
   const auto kernel = [&] {
     switch (size_of(y.dtype)) {
-      case 1: return where_loop<std::uint8_t>;
-      case 2: return where_loop<std::uint16_t>;
-      case 4: return where_loop<std::uint32_t>;
-      default: return where_loop<std::uint64_t>;
+      case 1:
+        return where_loop<std::uint8_t>;
+      case 2:
+        return where_loop<std::uint16_t>;
+      case 4:
+        return where_loop<std::uint32_t>;
+      default:
+        return where_loop<std::uint64_t>;
     }
   }();
   const auto loop = make_loop(LoopOrder::any, y, condition, a, b);
@@ -289,8 +328,8 @@ void CpuBackend::triangle(const MutView& y, const ConstView& x, std::int64_t dia
   parallel_runs(loop, std::max<std::int64_t>(1, kCheapGrain / columns),
                 [&](std::array<std::byte*, 2> row, std::int64_t count, std::int64_t first) {
                   for (std::int64_t i = first; i < first + count; ++i) {
-                    copy_row(size, columns, kept_columns(i % rows, columns, diagonal, upper), row[1],
-                             x.strides[last] * bytes, row[0], y.strides[last] * bytes);
+                    copy_row(size, columns, kept_columns(i % rows, columns, diagonal, upper),
+                             row[1], x.strides[last] * bytes, row[0], y.strides[last] * bytes);
                     for (std::size_t k = 0; k < 2; ++k) row[k] += loop.inner_stride(k);
                   }
                 });

@@ -131,19 +131,20 @@ std::string blas_description() {
   // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH …"
   const std::string config = openblas_get_config();
   const std::size_t name_end = config.find(' ');
-  const std::size_t version_end = name_end == std::string::npos ? name_end : config.find(' ', name_end + 1);
+  const std::size_t version_end =
+      name_end == std::string::npos ? name_end : config.find(' ', name_end + 1);
   return fmt::format("{} ({} kernels)", config.substr(0, version_end), openblas_get_corename());
 }
 
-void gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
-          float alpha, const float* a, std::int64_t lda, const float* b, std::int64_t ldb,
-          Accumulate accumulate, float* c, std::int64_t ldc) {
+void gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
+          std::int64_t k, float alpha, const float* a, std::int64_t lda, const float* b,
+          std::int64_t ldb, Accumulate accumulate, float* c, std::int64_t ldc) {
   gemm_impl(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, accumulate, c, ldc);
 }
 
-void gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
-          double alpha, const double* a, std::int64_t lda, const double* b, std::int64_t ldb,
-          Accumulate accumulate, double* c, std::int64_t ldc) {
+void gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
+          std::int64_t k, double alpha, const double* a, std::int64_t lda, const double* b,
+          std::int64_t ldb, Accumulate accumulate, double* c, std::int64_t ldc) {
   gemm_impl(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, accumulate, c, ldc);
 }
 

@@ -20,11 +20,11 @@ enum class Accumulate : bool { no, yes };
 
 // C = alpha op(A) op(B), or C += …, all row-major: C is [m, n], op(A) [m, k], op(B) [k, n]; ld is
 // the distance between rows as stored. Any of m, n, k may be 0. Sizes and distances fit an int.
-void gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
-          float alpha, const float* a, std::int64_t lda, const float* b, std::int64_t ldb,
-          Accumulate accumulate, float* c, std::int64_t ldc);
-void gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
-          double alpha, const double* a, std::int64_t lda, const double* b, std::int64_t ldb,
-          Accumulate accumulate, double* c, std::int64_t ldc);
+void gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
+          std::int64_t k, float alpha, const float* a, std::int64_t lda, const float* b,
+          std::int64_t ldb, Accumulate accumulate, float* c, std::int64_t ldc);
+void gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
+          std::int64_t k, double alpha, const double* a, std::int64_t lda, const double* b,
+          std::int64_t ldb, Accumulate accumulate, double* c, std::int64_t ldc);
 
 }  // namespace keymix::cpu_backend

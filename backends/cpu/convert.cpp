@@ -24,7 +24,8 @@ void half_to_float(std::int64_t n, const void* from, void* to) {
   const hn::Rebind<hwy::float16_t, decltype(d)> d16;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (; i + lanes <= n; i += lanes)
-    hn::StoreU(hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(x + i))), d, y + i);
+    hn::StoreU(hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(x + i))), d,
+               y + i);
 #endif
   for (; i < n; ++i) y[i] = static_cast<float>(x[i]);
 }
@@ -38,7 +39,8 @@ void float_to_half(std::int64_t n, const void* from, void* to) {
   const hn::Rebind<hwy::float16_t, decltype(d)> d16;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (; i + lanes <= n; i += lanes)
-    hn::StoreU(hn::DemoteTo(d16, hn::LoadU(d, x + i)), d16, reinterpret_cast<hwy::float16_t*>(y + i));
+    hn::StoreU(hn::DemoteTo(d16, hn::LoadU(d, x + i)), d16,
+               reinterpret_cast<hwy::float16_t*>(y + i));
 #endif
   for (; i < n; ++i) y[i] = Half(x[i]);
 }
@@ -89,6 +91,15 @@ void scatter_loop(std::int64_t n, const std::byte* from, std::byte* to, std::int
 }
 
 template <std::size_t kSize>
+void transpose_loop(std::int64_t rows, std::int64_t columns, const std::byte* from,
+                    std::int64_t column_stride, std::byte* to) {
+  constexpr auto kBytes = static_cast<std::int64_t>(kSize);
+  for (std::int64_t j = 0; j < columns; ++j, from += column_stride, to += kBytes)
+    for (std::int64_t i = 0; i < rows; ++i)
+      std::memcpy(to + i * columns * kBytes, from + i * kBytes, kSize);
+}
+
+template <std::size_t kSize>
 void replicate_loop(std::int64_t n, const void* element, std::byte* to) {
   std::array<std::byte, kSize> value;  // a copy: `to` may hold the element itself
   std::memcpy(value.data(), element, kSize);
@@ -117,33 +128,62 @@ Converter find_converter(DType from, DType to) {
   });
 }
 
-void gather(std::size_t size, std::int64_t n, const std::byte* from, std::int64_t stride, void* to) {
+void gather(std::size_t size, std::int64_t n, const std::byte* from, std::int64_t stride,
+            void* to) {
   auto* target = static_cast<std::byte*>(to);
   switch (size) {
-    case 1: return gather_loop<1>(n, from, stride, target);
-    case 2: return gather_loop<2>(n, from, stride, target);
-    case 4: return gather_loop<4>(n, from, stride, target);
-    default: return gather_loop<8>(n, from, stride, target);
+    case 1:
+      return gather_loop<1>(n, from, stride, target);
+    case 2:
+      return gather_loop<2>(n, from, stride, target);
+    case 4:
+      return gather_loop<4>(n, from, stride, target);
+    default:
+      return gather_loop<8>(n, from, stride, target);
   }
 }
 
-void scatter(std::size_t size, std::int64_t n, const void* from, std::byte* to, std::int64_t stride) {
+void scatter(std::size_t size, std::int64_t n, const void* from, std::byte* to,
+             std::int64_t stride) {
   const auto* source = static_cast<const std::byte*>(from);
   switch (size) {
-    case 1: return scatter_loop<1>(n, source, to, stride);
-    case 2: return scatter_loop<2>(n, source, to, stride);
-    case 4: return scatter_loop<4>(n, source, to, stride);
-    default: return scatter_loop<8>(n, source, to, stride);
+    case 1:
+      return scatter_loop<1>(n, source, to, stride);
+    case 2:
+      return scatter_loop<2>(n, source, to, stride);
+    case 4:
+      return scatter_loop<4>(n, source, to, stride);
+    default:
+      return scatter_loop<8>(n, source, to, stride);
   }
 }
 
 void replicate(std::size_t size, std::int64_t n, const void* element, void* to) {
   auto* target = static_cast<std::byte*>(to);
   switch (size) {
-    case 1: return replicate_loop<1>(n, element, target);
-    case 2: return replicate_loop<2>(n, element, target);
-    case 4: return replicate_loop<4>(n, element, target);
-    default: return replicate_loop<8>(n, element, target);
+    case 1:
+      return replicate_loop<1>(n, element, target);
+    case 2:
+      return replicate_loop<2>(n, element, target);
+    case 4:
+      return replicate_loop<4>(n, element, target);
+    default:
+      return replicate_loop<8>(n, element, target);
+  }
+}
+
+void transpose(std::size_t size, std::int64_t rows, std::int64_t columns, const std::byte* from,
+               std::int64_t column_stride, void* to) {
+  auto* target = static_cast<std::byte*>(to);
+  switch (size) {
+    case 1:
+      return transpose_loop<1>(rows, columns, from, column_stride, target);
+    case 2:
+      return transpose_loop<2>(rows, columns, from, column_stride, target);
+    case 4:
+      return transpose_loop<4>(rows, columns, from, column_stride, target);
+    default:
+      return transpose_loop<8>(rows, columns, from, column_stride, target);
   }
 }
 

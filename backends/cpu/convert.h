@@ -26,8 +26,10 @@ struct BoolByte {
 template <typename F>
 decltype(auto) visit_element(DType dtype, F&& f) {
   return visit_dtype(dtype, [&](auto tag) {
-    if constexpr (std::is_same_v<decltype(tag), bool>) return f(BoolByte{});
-    else return f(tag);
+    if constexpr (std::is_same_v<decltype(tag), bool>)
+      return f(BoolByte{});
+    else
+      return f(tag);
   });
 }
 
@@ -70,10 +72,14 @@ using Converter = void (*)(std::int64_t n, const void* from, void* to);
 // Null when the dtypes are equal.
 Converter find_converter(DType from, DType to);
 
-// `n` elements of `size` bytes (1, 2, 4 or 8): from `stride` bytes apart to contiguous, the
-// reverse, and one element repeated.
+// Elements of `size` bytes (1, 2, 4 or 8): n of them from `stride` bytes apart to contiguous, the
+// reverse, and one repeated; and a dense matrix from one whose rows lie across memory: element
+// [i, j] is at from + i size + j column_stride.
 void gather(std::size_t size, std::int64_t n, const std::byte* from, std::int64_t stride, void* to);
-void scatter(std::size_t size, std::int64_t n, const void* from, std::byte* to, std::int64_t stride);
+void scatter(std::size_t size, std::int64_t n, const void* from, std::byte* to,
+             std::int64_t stride);
 void replicate(std::size_t size, std::int64_t n, const void* element, void* to);
+void transpose(std::size_t size, std::int64_t rows, std::int64_t columns, const std::byte* from,
+               std::int64_t column_stride, void* to);
 
 }  // namespace keymix::cpu_backend

@@ -15,8 +15,8 @@ CpuBackend::CpuBackend() {
 
 std::string CpuBackend::description() const {
   const int threads = num_threads();
-  return fmt::format("cpu: {} thread{}, {}, {}", threads, threads == 1 ? "" : "s", simd_target_name(),
-                     blas_description());
+  return fmt::format("cpu: {} thread{}, {}, {}", threads, threads == 1 ? "" : "s",
+                     simd_target_name(), blas_description());
 }
 
 std::unique_ptr<Backend> make_cpu_backend() { return std::make_unique<CpuBackend>(); }

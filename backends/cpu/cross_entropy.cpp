@@ -20,7 +20,8 @@ namespace keymix::cpu_backend::HWY_NAMESPACE {
 // row's shift are added in float64, and the differences formed before their sum is rounded.
 // A row of -inf has the probability 0 everywhere, as softmax says: its loss is +inf.
 template <typename T>
-double row_loss(const T* logits, std::size_t n, std::int64_t target, double smoothing, T* logsumexp) {
+double row_loss(const T* logits, std::size_t n, std::int64_t target, double smoothing,
+                T* logsumexp) {
   const hn::ScalableTag<T> d;
   const ExpSum<T> e = exp_sum(d, logits, n);
   const double normalizer = static_cast<double>(e.shift) + std::log(e.sum);
@@ -39,8 +40,10 @@ double loss_of_rows(const CrossEntropyArgs& args, const RowRun<3>& rows) {
   double sum = 0;
   for (std::int64_t r = 0; r < rows.count; ++r) {
     const std::int64_t target = *rows.row<std::int64_t>(1, r);
-    if (target == args.ignore_index) *rows.row<T>(2, r) = 0;
-    else sum += row_loss(rows.row<T>(0, r), n, target, args.label_smoothing, rows.row<T>(2, r));
+    if (target == args.ignore_index)
+      *rows.row<T>(2, r) = 0;
+    else
+      sum += row_loss(rows.row<T>(0, r), n, target, args.label_smoothing, rows.row<T>(2, r));
   }
   return sum;
 }
@@ -58,7 +61,8 @@ void gradient_row(const T* logits, T logsumexp, std::int64_t target, double smoo
   const auto uniform = hn::Set(d, static_cast<T>(smoothing / static_cast<double>(n)));
   const auto scale = hn::Set(d, static_cast<T>(g));
   // Apart for the target, so that p - 1 is formed before it is rounded.
-  const double p_target = std::exp(static_cast<double>(logits[target]) - static_cast<double>(logsumexp));
+  const double p_target =
+      std::exp(static_cast<double>(logits[target]) - static_cast<double>(logsumexp));
   for_each_vector(d, n, [&](auto part, std::size_t i) HWY_ATTR {
     const auto p = exp(d, hn::Sub(part.load(d, logits + i), normalizer));
     part.store(hn::Mul(hn::Sub(p, uniform), scale), d, dlogits + i);
@@ -76,11 +80,14 @@ void gradient_of_rows(const CrossEntropyBackwardArgs& args, const RowRun<4>& row
     const T logsumexp = *rows.row<T>(2, r);
     T* dlogits = rows.row<T>(3, r);
     const bool all_masked = logsumexp == -std::numeric_limits<T>::infinity();
-    if (target == args.ignore_index || all_masked) std::memset(dlogits, 0, n * sizeof(T));
-    else gradient_row<T>(rows.row<T>(0, r), logsumexp, target, args.label_smoothing, g, dlogits, n);
+    if (target == args.ignore_index || all_masked)
+      std::memset(dlogits, 0, n * sizeof(T));
+    else
+      gradient_row<T>(rows.row<T>(0, r), logsumexp, target, args.label_smoothing, g, dlogits, n);
   }
 }
-void cross_entropy_backward_rows(const CrossEntropyBackwardArgs& args, const RowRun<4>& rows, double g) {
+void cross_entropy_backward_rows(const CrossEntropyBackwardArgs& args, const RowRun<4>& rows,
+                                 double g) {
   return args.logits.dtype == float32 ? gradient_of_rows<float>(args, rows, g)
                                       : gradient_of_rows<double>(args, rows, g);
 }
@@ -147,8 +154,10 @@ bool CpuBackend::cross_entropy_forward(const CrossEntropyArgs& args) {
   double loss = 0;
   for (double sum : sums) loss += sum;
   loss /= static_cast<double>(count_targets(args.target, args.ignore_index));  // 0 / 0 is NaN
-  if (dtype == float32) *args.loss.as<float>() = static_cast<float>(loss);
-  else *args.loss.as<double>() = loss;
+  if (dtype == float32)
+    *args.loss.as<float>() = static_cast<float>(loss);
+  else
+    *args.loss.as<double>() = loss;
   return true;
 }
 
@@ -157,8 +166,8 @@ bool CpuBackend::cross_entropy_backward(const CrossEntropyBackwardArgs& args) {
   if (!suits(args.logits, dtype) || !suits(args.logsumexp, dtype) || !suits(args.dloss, dtype) ||
       !suits(args.dlogits, dtype) || !has_dense_rows(args.logits) || !has_dense_rows(args.dlogits))
     return false;
-  const auto loop = make_row_loop(args.logits, as_column(args.target), as_column(args.logsumexp),
-                                  args.dlogits);
+  const auto loop =
+      make_row_loop(args.logits, as_column(args.target), as_column(args.logsumexp), args.dlogits);
   const double count = static_cast<double>(count_targets(args.target, args.ignore_index));
   const double g = read(args.dloss) / count;  // unused if nothing counts: then every row is zero
   parallel_rows(loop, args.logits.shape.back(), kElementsPerChunk,

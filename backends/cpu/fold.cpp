@@ -19,8 +19,10 @@ struct Extremum {
   template <typename T>
   static constexpr T neutral() {
     using Limits = std::numeric_limits<T>;
-    if constexpr (Limits::has_infinity) return kMax ? -Limits::infinity() : Limits::infinity();
-    else return kMax ? Limits::lowest() : Limits::max();
+    if constexpr (Limits::has_infinity)
+      return kMax ? -Limits::infinity() : Limits::infinity();
+    else
+      return kMax ? Limits::lowest() : Limits::max();
   }
   template <class D>
   static HWY_INLINE hn::Vec<D> combine(D, hn::Vec<D> a, hn::Vec<D> b) {
@@ -44,7 +46,8 @@ struct Extremum {
 };
 
 template <class Op, typename T>
-void fold_rows_of(const std::byte* x, std::int64_t stride, std::int64_t rows, std::size_t n, Cell* out) {
+void fold_rows_of(const std::byte* x, std::int64_t stride, std::int64_t rows, std::size_t n,
+                  Cell* out) {
   const hn::ScalableTag<T> d;
   for (std::int64_t r = 0; r < rows; ++r, x += stride) {
     const T* row = reinterpret_cast<const T*>(x);
@@ -66,16 +69,18 @@ HWY_INLINE void add_to_cells(Wide<T>* cells, hn::Vec<hn::ScalableTag<T>> v) {
 // Eight rows at a time, so that memory is read in eight streams and each column's cell is touched
 // once for all of them. The eight are combined as a tree in their own type.
 template <class Op, typename T>
-void fold_columns_of(const std::byte* x, std::int64_t stride, std::int64_t rows, std::size_t columns,
-                     Cell* cells) {
+void fold_columns_of(const std::byte* x, std::int64_t stride, std::int64_t rows,
+                     std::size_t columns, Cell* cells) {
   const hn::ScalableTag<T> d;
   auto* wide = reinterpret_cast<Wide<T>*>(cells);
-  const auto row = [&](std::int64_t r) HWY_ATTR { return reinterpret_cast<const T*>(x + r * stride); };
+  const auto load = [&](auto part, std::int64_t r, std::size_t i) HWY_ATTR {
+    return part.load(d, reinterpret_cast<const T*>(x + r * stride) + i);
+  };
   std::int64_t r = 0;
   for (; r + 8 <= rows; r += 8) {
     for_each_vector(d, columns, [&](auto part, std::size_t i) HWY_ATTR {
       const auto two = [&](std::int64_t k) HWY_ATTR {
-        return Op::combine(d, part.load(d, row(r + k) + i), part.load(d, row(r + k + 1) + i));
+        return Op::combine(d, load(part, r + k, i), load(part, r + k + 1, i));
       };
       const auto first = Op::combine(d, two(0), two(2)), second = Op::combine(d, two(4), two(6));
       add_to_cells<Op, T>(wide + i, Op::combine(d, first, second));
@@ -83,21 +88,21 @@ void fold_columns_of(const std::byte* x, std::int64_t stride, std::int64_t rows,
   }
   for (; r < rows; ++r) {
     for_each_vector(d, columns, [&](auto part, std::size_t i) HWY_ATTR {
-      add_to_cells<Op, T>(wide + i, part.load(d, row(r) + i));
+      add_to_cells<Op, T>(wide + i, load(part, r, i));
     });
   }
 }
 
 template <class Op>
-void fold_rows_with(DType dtype, const void* x, std::int64_t stride, std::int64_t rows, std::int64_t n,
-                    Cell* out) {
+void fold_rows_with(DType dtype, const void* x, std::int64_t stride, std::int64_t rows,
+                    std::int64_t n, Cell* out) {
   const auto kernel = dtype == float32   ? fold_rows_of<Op, float>
                       : dtype == float64 ? fold_rows_of<Op, double>
                                          : fold_rows_of<Op, std::int64_t>;
   kernel(static_cast<const std::byte*>(x), stride, rows, static_cast<std::size_t>(n), out);
 }
-void fold_rows_kernel(ReduceOp op, DType dtype, const void* x, std::int64_t stride, std::int64_t rows,
-                      std::int64_t n, Cell* out) {
+void fold_rows_kernel(ReduceOp op, DType dtype, const void* x, std::int64_t stride,
+                      std::int64_t rows, std::int64_t n, Cell* out) {
   const auto kernel = op == ReduceOp::sum   ? fold_rows_with<Sum>
                       : op == ReduceOp::max ? fold_rows_with<Extremum<true>>
                                             : fold_rows_with<Extremum<false>>;
@@ -125,9 +130,8 @@ template <typename T>
 bool all_finite_of(const T* x, std::size_t n) {
   const hn::ScalableTag<T> d;
   const auto zero = hn::Zero(d);
-  const double sum = sum_terms(d, n, [&](auto part, std::size_t i) HWY_ATTR {
-    return hn::Mul(part.load(d, x + i), zero);
-  });
+  const double sum = sum_terms(
+      d, n, [&](auto part, std::size_t i) HWY_ATTR { return hn::Mul(part.load(d, x + i), zero); });
   return sum == 0;
 }
 bool all_finite_kernel(DType dtype, const void* x, std::size_t n) {

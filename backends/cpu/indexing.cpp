@@ -102,7 +102,8 @@ void scatter_add_row(const IndexedRow& row) {
   constexpr std::int64_t kElement = sizeof(T);
   if (row.index_stride == 0 && row.plain_stride == kElement && row.indexed_stride == kElement) {
     std::byte* y = row.indexed + row.at(0) * row.step;
-    for (std::int64_t i = 0; i < row.count; ++i) add_element<T>(y + i * kElement, row.plain + i * kElement);
+    for (std::int64_t i = 0; i < row.count; ++i)
+      add_element<T>(y + i * kElement, row.plain + i * kElement);
     return;
   }
   for (std::int64_t i = 0; i < row.count; ++i)
@@ -110,16 +111,26 @@ void scatter_add_row(const IndexedRow& row) {
                    row.plain + i * row.plain_stride);
 }
 
-void (*find_scatter_add(const char* op, DType dtype))(const IndexedRow&) {
+using RowKernel = void (*)(const IndexedRow&);
+
+RowKernel find_scatter_add(const char* op, DType dtype) {
   switch (dtype) {
-    case DType::uint8: return scatter_add_row<std::uint8_t>;
-    case DType::int32: return scatter_add_row<std::int32_t>;
-    case DType::int64: return scatter_add_row<std::int64_t>;
-    case DType::float16: return scatter_add_row<Half>;
-    case DType::bfloat16: return scatter_add_row<BFloat16>;
-    case DType::float32: return scatter_add_row<float>;
-    case DType::float64: return scatter_add_row<double>;
-    case DType::bool_: break;
+    case DType::uint8:
+      return scatter_add_row<std::uint8_t>;
+    case DType::int32:
+      return scatter_add_row<std::int32_t>;
+    case DType::int64:
+      return scatter_add_row<std::int64_t>;
+    case DType::float16:
+      return scatter_add_row<Half>;
+    case DType::bfloat16:
+      return scatter_add_row<BFloat16>;
+    case DType::float32:
+      return scatter_add_row<float>;
+    case DType::float64:
+      return scatter_add_row<double>;
+    case DType::bool_:
+      break;
   }
   fail("{}: bool elements cannot be added; needed an integer or floating dtype", op);
 }
@@ -160,9 +171,9 @@ struct ScatterSplit {
 // Elements [begin, begin + size) of a dimension.
 template <typename View>
 View narrowed(View view, int dim, std::int64_t begin, std::int64_t size) {
-  const std::int64_t bytes = begin * view.strides[dim] * static_cast<std::int64_t>(size_of(view.dtype));
-  view.data = view.template as<std::conditional_t<std::is_same_v<View, MutView>, std::byte,
-                                                  const std::byte>>() + bytes;
+  const std::int64_t bytes =
+      begin * view.strides[dim] * static_cast<std::int64_t>(size_of(view.dtype));
+  view.data = view.template as<std::byte>() + bytes;
   view.shape[dim] = size;
   return view;
 }
@@ -171,7 +182,8 @@ View narrowed(View view, int dim, std::int64_t begin, std::int64_t size) {
 void scatter_add_all(const char* op, const MutView& y, const ConstView& index, const ConstView& x,
                      int dim) {
   const auto add_row = find_scatter_add(op, y.dtype);
-  const auto run = [&](const MutView& y_part, const ConstView& index_part, const ConstView& x_part) {
+  const auto run = [&](const MutView& y_part, const ConstView& index_part,
+                       const ConstView& x_part) {
     const IndexedLoop rows(x_part, y_part, index_part, dim);
     if (rows.loop.numel > 0) for_each_run(rows.loop, 0, rows.loop.numel, rows.for_rows(add_row));
   };
@@ -179,7 +191,8 @@ void scatter_add_all(const char* op, const MutView& y, const ConstView& index, c
   if (split.blocks == 1) return run(y, index, x);
   parallel_for(split.blocks, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t b = first; b < last; ++b) {
-      const std::int64_t begin = b * split.block, size = std::min(split.block, x.shape[split.dim] - begin);
+      const std::int64_t begin = b * split.block;
+      const std::int64_t size = std::min(split.block, x.shape[split.dim] - begin);
       run(narrowed(y, split.dim, begin, size), narrowed(index, split.dim, begin, size),
           narrowed(x, split.dim, begin, size));
     }
@@ -194,9 +207,10 @@ bool is_nonzero(const std::byte* x) {
   return static_cast<bool>(convert_value<BoolByte>(value));
 }
 
-// Calls body(is_nonzero test, run, count, first position, stride) for the elements [begin, end).
+// Calls body(whether it is non-zero, its position) for the elements [begin, end).
 template <typename Body>
-void visit_runs(const StridedLoop<1>& loop, std::int64_t begin, std::int64_t end, const Body& body) {
+void visit_runs(const StridedLoop<1>& loop, std::int64_t begin, std::int64_t end,
+                const Body& body) {
   const std::int64_t stride = loop.inner_stride(0);
   visit_element(loop.dtype[0], [&](auto tag) {
     for_each_run(loop, begin, end, [&](const auto& run, std::int64_t count, std::int64_t first) {
@@ -208,7 +222,8 @@ void visit_runs(const StridedLoop<1>& loop, std::int64_t begin, std::int64_t end
 
 // Non-zero elements in each chunk of kCheapGrain.
 std::vector<std::int64_t> count_by_chunk(const StridedLoop<1>& loop) {
-  std::vector<std::int64_t> counts(static_cast<std::size_t>((loop.numel + kCheapGrain - 1) / kCheapGrain));
+  std::vector<std::int64_t> counts(
+      static_cast<std::size_t>((loop.numel + kCheapGrain - 1) / kCheapGrain));
   parallel_for(loop.numel, kCheapGrain, [&](std::int64_t begin, std::int64_t end) {
     std::int64_t count = 0;
     visit_runs(loop, begin, end, [&](bool nonzero, std::int64_t) { count += nonzero; });
@@ -219,7 +234,8 @@ std::vector<std::int64_t> count_by_chunk(const StridedLoop<1>& loop) {
 
 }  // namespace
 
-void CpuBackend::index_select(const MutView& y, const ConstView& x, const ConstView& index, int dim) {
+void CpuBackend::index_select(const MutView& y, const ConstView& x, const ConstView& index,
+                              int dim) {
   gather_all(y, x, along(index, dim, y.shape), dim);
 }
 
@@ -231,7 +247,8 @@ void CpuBackend::index_add(const MutView& y, const ConstView& index, const Const
   scatter_add_all("index_add", y, along(index, dim, x.shape), x, dim);
 }
 
-void CpuBackend::scatter_add(const MutView& y, const ConstView& index, const ConstView& x, int dim) {
+void CpuBackend::scatter_add(const MutView& y, const ConstView& index, const ConstView& x,
+                             int dim) {
   scatter_add_all("scatter_add", y, index, x, dim);
 }
 
@@ -254,7 +271,8 @@ std::int64_t CpuBackend::first_index_outside(const ConstView& index, std::int64_
       const std::int64_t value = *reinterpret_cast<const std::int64_t*>(run[0] + i * stride);
       if (value >= 0 && value < size) continue;
       std::int64_t before = found.load();
-      while (first + i < before && !found.compare_exchange_weak(before, first + i)) {}
+      while (first + i < before && !found.compare_exchange_weak(before, first + i)) {
+      }
       return;
     }
   });
@@ -274,7 +292,8 @@ void CpuBackend::nonzero(const MutView& y, const ConstView& x) {
   for (std::int64_t& start : starts) total += std::exchange(start, total);
   const std::int64_t stride = y.strides[0];
   parallel_for(loop.numel, kCheapGrain, [&](std::int64_t begin, std::int64_t end) {
-    std::int64_t* out = y.as<std::int64_t>() + starts[static_cast<std::size_t>(begin / kCheapGrain)] * stride;
+    std::int64_t* out =
+        y.as<std::int64_t>() + starts[static_cast<std::size_t>(begin / kCheapGrain)] * stride;
     visit_runs(loop, begin, end, [&](bool is_set, std::int64_t position) {
       if (!is_set) return;
       *out = position;

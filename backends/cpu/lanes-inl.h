@@ -1,6 +1,6 @@
 // What the row kernels (reductions, softmax, layer norm, cross-entropy, optimisers) share: walking
-// a row by SIMD vectors, its last partial vector included, and sums and maxima over it. Included per
-// target, after keymix/backends/cpu/highway.h.
+// a row by SIMD vectors, its last partial vector included, and sums and maxima over it. Included
+// per target, after keymix/backends/cpu/highway.h.
 
 #if defined(KEYMIX_BACKENDS_CPU_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef KEYMIX_BACKENDS_CPU_LANES_INL_H_
@@ -94,8 +94,8 @@ HWY_INLINE void for_each_vector(D d, std::size_t n, const Body& body) {
 template <typename T>
 using Wide = std::conditional_t<std::is_integral_v<T>, std::int64_t, double>;
 
-// A fold's operation: its neutral number, on two vectors, on an accumulator and a vector, and on all
-// lanes of one.
+// A fold's operation: its neutral number, on two vectors, on an accumulator and a vector, and on
+// all lanes of one.
 struct Sum {
   template <typename T>
   static constexpr T neutral() {
@@ -145,9 +145,7 @@ class WideLanes {
     if constexpr (kHalves) hn::StoreU(high_, wide_, to + hn::Lanes(wide_));
   }
 
-  HWY_INLINE Wide<T> total() const {
-    return Op::all_lanes(wide_, Op::combine(wide_, low_, high_));
-  }
+  HWY_INLINE Wide<T> total() const { return Op::all_lanes(wide_, Op::combine(wide_, low_, high_)); }
 
  private:
   static constexpr bool kHalves = !std::is_same_v<T, Wide<T>> && HWY_TARGET != HWY_SCALAR;

@@ -88,8 +88,8 @@ void input_gradient_row(const LayerNormBackwardArgs& args, const T* x, const T* 
 // sums[0 … n) += sum over four (or fewer) rows of dy u, sums[n … 2n) += the same of dy: what these
 // rows give to dweight and dbias.
 template <typename T>
-void add_parameter_gradients(const LayerNormBackwardArgs& args, const T* const* x, const T* const* dy,
-                             std::int64_t row, std::size_t count, T* sums) {
+void add_parameter_gradients(const LayerNormBackwardArgs& args, const T* const* x,
+                             const T* const* dy, std::int64_t row, std::size_t count, T* sums) {
   const hn::ScalableTag<T> d;
   const auto n = static_cast<std::size_t>(args.x.shape.back());
   const T* means = args.mean.as<T>() + row;
@@ -119,7 +119,8 @@ void layer_norm_backward_rows_of(const LayerNormBackwardArgs& args, const RowRun
     for (std::int64_t r = 0; r < count; ++r) {
       x[r] = rows.row<const T>(0, begin + r);
       dy[r] = rows.row<const T>(1, begin + r);
-      if (args.dx) input_gradient_row(args, x[r], dy[r], rows.row<T>(2, begin + r), first + begin + r);
+      if (args.dx)
+        input_gradient_row(args, x[r], dy[r], rows.row<T>(2, begin + r), first + begin + r);
     }
     if (sums != nullptr)
       add_parameter_gradients(args, x, dy, first + begin, static_cast<std::size_t>(count),
@@ -159,15 +160,15 @@ bool suits_as_vector(const ConstView& view, DType dtype) {
 
 // Rows whose parameter gradients are summed together: fixed by the shape alone.
 std::int64_t rows_per_block(std::int64_t rows, std::int64_t width) {
-  const std::int64_t block = std::max({kElementsPerChunk / width, kMinRowsPerBlock,
-                                       (rows + kMaxBlocks - 1) / kMaxBlocks});
+  const std::int64_t block =
+      std::max({kElementsPerChunk / width, kMinRowsPerBlock, (rows + kMaxBlocks - 1) / kMaxBlocks});
   return (block + 3) / 4 * 4;
 }
 
 // Adds the rows [begin, end) to sums[0 … 2 width) = dweight, dbias; writes their dx.
 template <typename T>
-void backward_block(const LayerNormBackwardArgs& args, const StridedLoop<3>& loop, std::int64_t begin,
-                    std::int64_t end, double* sums) {
+void backward_block(const LayerNormBackwardArgs& args, const StridedLoop<3>& loop,
+                    std::int64_t begin, std::int64_t end, double* sums) {
   std::vector<T> flush(sums == nullptr ? 0 : static_cast<std::size_t>(2 * args.x.shape.back()));
   for (std::int64_t row = begin; row < end; row += kRowsPerFlush) {
     std::fill(flush.begin(), flush.end(), T(0));
@@ -220,7 +221,8 @@ void backward(const LayerNormBackwardArgs& args) {
 bool CpuBackend::layer_norm_forward(const LayerNormArgs& args) {
   const DType dtype = args.x.dtype;
   if (!suits(args.x, dtype) || !suits(args.y, dtype) || args.x.shape.back() == 0) return false;
-  for (const ConstView& vector : {args.weight, args.bias, ConstView(args.mean), ConstView(args.rstd)})
+  for (const ConstView& vector :
+       {args.weight, args.bias, ConstView(args.mean), ConstView(args.rstd)})
     if (!suits_as_vector(vector, dtype)) return false;
   parallel_rows(make_row_loop(args.x, args.y), args.x.shape.back(), kElementsPerChunk,
                 [&](const RowRun<2>& rows, std::int64_t first) {
@@ -233,11 +235,13 @@ bool CpuBackend::layer_norm_backward(const LayerNormBackwardArgs& args) {
   const DType dtype = args.x.dtype;
   if (!suits(args.x, dtype) || !suits(args.dy, dtype) || args.x.shape.back() == 0) return false;
   if (args.dx && !suits(args.dx, dtype)) return false;
-  for (const ConstView& vector : {args.weight, args.mean, args.rstd, ConstView(args.dweight),
-                                  ConstView(args.dbias)})
+  for (const ConstView& vector :
+       {args.weight, args.mean, args.rstd, ConstView(args.dweight), ConstView(args.dbias)})
     if (!suits_as_vector(vector, dtype)) return false;
-  if (dtype == float32) backward<float>(args);
-  else backward<double>(args);
+  if (dtype == float32)
+    backward<float>(args);
+  else
+    backward<double>(args);
   return true;
 }
 

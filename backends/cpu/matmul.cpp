@@ -36,7 +36,8 @@ Matrices<T> matrices_of(const View& view) {
   const int ndim = view.shape.ndim();
   Shape batch;
   for (int d = 0; d < ndim - 2; ++d) batch.push_back(view.strides[d]);
-  return {view.template as<std::remove_const_t<T>>(), view.strides[ndim - 2], view.strides[ndim - 1], batch};
+  return {view.template as<std::remove_const_t<T>>(), view.strides[ndim - 2],
+          view.strides[ndim - 1], batch};
 }
 
 // How BLAS sees a matrix of these strides; nothing if it can't without a copy.
@@ -93,18 +94,18 @@ void fold_batches(Problem<T>& p) {
   }
 }
 
-// --- How the work is cut ---------------------------------------------------------------------------
+// --- How the work is cut ---
 
-// Nanoseconds: enough to hide the handing out, and enough for BLAS to spend little on packing, which
-// smaller panels repeat more often.
+// Nanoseconds: enough to hide the handing out, and enough for BLAS to spend little on packing,
+// which smaller panels repeat more often.
 constexpr double kTaskTime = 80e3, kLongTaskTime = 1e6;
 constexpr double kManyTasks = 16, kMaxTasks = 64;
 constexpr std::int64_t kMinPanel = 64;
 // A part of a long inner dimension must be worth the extra pass over its partial result.
 constexpr std::int64_t kMinInnerPart = 512, kMaxInnerParts = 16, kMaxPartialSize = 512 * 512;
 
-// A rough time of one BLAS call, in nanoseconds, on one core of an ordinary machine. Its only use is
-// the size of tasks.
+// A rough time of one BLAS call, in nanoseconds, on one core of an ordinary machine. Its only use
+// is the size of tasks.
 double product_time(std::int64_t m, std::int64_t n, std::int64_t k, std::size_t element_size) {
   const auto dm = static_cast<double>(m), dn = static_cast<double>(n), dk = static_cast<double>(k);
   const double flops = 2 * dm * dn * dk, touched = dm * dk + dk * dn + dm * dn;
@@ -112,10 +113,10 @@ double product_time(std::int64_t m, std::int64_t n, std::int64_t k, std::size_t 
 }
 
 struct Cut {
-  std::int64_t rows, columns;                // of a panel
-  std::int64_t row_panels, column_panels;    // of a product
-  std::int64_t inner_parts = 1, inner = 0;   // parts of k, and the length of one
-  std::int64_t grain = 1;                    // panels to a task
+  std::int64_t rows, columns;               // of a panel
+  std::int64_t row_panels, column_panels;   // of a product
+  std::int64_t inner_parts = 1, inner = 0;  // parts of k, and the length of one
+  std::int64_t grain = 1;                   // panels to a task
 
   std::int64_t panels() const { return row_panels * column_panels; }
 };
@@ -149,7 +150,7 @@ Cut cut_product(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t bat
   return cut;
 }
 
-// --- Floating-point products through BLAS ----------------------------------------------------------
+// --- Floating-point products through BLAS ---
 
 // One product of known layouts: calls gemm for a panel and a part of k.
 template <typename T>
@@ -158,25 +159,28 @@ struct BlasProduct {
   const T* b;
   Layout a_layout, b_layout;
 
-  void operator()(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns, std::int64_t l,
-                  std::int64_t inner, Accumulate accumulate, T* y, std::int64_t y_ld) const {
-    const T* a_panel = a + (a_layout.transpose == Transpose::no ? i * a_layout.ld + l : l * a_layout.ld + i);
-    const T* b_panel = b + (b_layout.transpose == Transpose::no ? l * b_layout.ld + j : j * b_layout.ld + l);
-    gemm(a_layout.transpose, b_layout.transpose, rows, columns, inner, T{1}, a_panel, a_layout.ld, b_panel,
-         b_layout.ld, accumulate, y, y_ld);
+  void operator()(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns,
+                  std::int64_t l, std::int64_t inner, Accumulate accumulate, T* y,
+                  std::int64_t y_ld) const {
+    const T* a_panel =
+        a + (a_layout.transpose == Transpose::no ? i * a_layout.ld + l : l * a_layout.ld + i);
+    const T* b_panel =
+        b + (b_layout.transpose == Transpose::no ? l * b_layout.ld + j : j * b_layout.ld + l);
+    gemm(a_layout.transpose, b_layout.transpose, rows, columns, inner, T{1}, a_panel, a_layout.ld,
+         b_panel, b_layout.ld, accumulate, y, y_ld);
   }
 };
 
 // A single product cut along k: partial results side by side, then added in order.
 template <typename T>
-void run_inner_parts(const BlasProduct<T>& product, std::int64_t m, std::int64_t n, std::int64_t k, T* y,
-                     std::int64_t y_ld, const Cut& cut) {
+void run_inner_parts(const BlasProduct<T>& product, std::int64_t m, std::int64_t n, std::int64_t k,
+                     T* y, std::int64_t y_ld, const Cut& cut) {
   const std::int64_t size = m * n;
   const Scratch<T> partial(static_cast<std::size_t>(cut.inner_parts * size));
   parallel_for(cut.inner_parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t part = begin; part < end; ++part)
-      product(0, m, 0, n, part * cut.inner, std::min(cut.inner, k - part * cut.inner), Accumulate::no,
-              partial.data() + part * size, n);
+      product(0, m, 0, n, part * cut.inner, std::min(cut.inner, k - part * cut.inner),
+              Accumulate::no, partial.data() + part * size, n);
   });
   parallel_for(m, std::max<std::int64_t>(1, 16384 / n), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -196,7 +200,8 @@ void run_products(const Problem<T>& p, Layout a_layout, Layout b_layout, std::in
   const std::int64_t batches = p.batch.numel();
   const Cut cut = cut_product(p.m, p.n, p.k, batches, sizeof(T), true);
   if (cut.inner_parts > 1)
-    return run_inner_parts<T>({p.a.data, p.b.data, a_layout, b_layout}, p.m, p.n, p.k, p.y.data, y_ld, cut);
+    return run_inner_parts<T>({p.a.data, p.b.data, a_layout, b_layout}, p.m, p.n, p.k, p.y.data,
+                              y_ld, cut);
   parallel_for(batches * cut.panels(), cut.grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t t = task / cut.panels(), panel = task % cut.panels();
@@ -204,8 +209,8 @@ void run_products(const Problem<T>& p, Layout a_layout, Layout b_layout, std::in
       const std::int64_t j = panel % cut.column_panels * cut.columns;
       const BlasProduct<T> product{p.a.data + batch_offset(p.batch, p.a, t),
                                    p.b.data + batch_offset(p.batch, p.b, t), a_layout, b_layout};
-      product(i, std::min(cut.rows, p.m - i), j, std::min(cut.columns, p.n - j), 0, p.k, Accumulate::no,
-              p.y.data + batch_offset(p.batch, p.y, t) + i * y_ld + j, y_ld);
+      product(i, std::min(cut.rows, p.m - i), j, std::min(cut.columns, p.n - j), 0, p.k,
+              Accumulate::no, p.y.data + batch_offset(p.batch, p.y, t) + i * y_ld + j, y_ld);
     }
   });
 }
@@ -239,7 +244,7 @@ void float_matmul(CpuBackend& backend, const MutView& y, const ConstView& a, con
   Shape batch = y.shape;
   batch.erase(ndim - 1);
   batch.erase(ndim - 2);
-  Problem<T> p{y.shape[ndim - 2], y.shape[ndim - 1],       a.shape[ndim - 1],   batch,
+  Problem<T> p{y.shape[ndim - 2],       y.shape[ndim - 1],       a.shape[ndim - 1], batch,
                matrices_of<const T>(a), matrices_of<const T>(b), matrices_of<T>(y)};
   fold_batches(p);
   std::optional<Layout> y_layout = blas_layout(p.m, p.n, p.y.row, p.y.column);
@@ -256,7 +261,8 @@ void float_matmul(CpuBackend& backend, const MutView& y, const ConstView& a, con
     const bool copies_a = !a_layout;
     DenseCopy dense(copies_a ? a : b, y.dtype);
     dense.fill_from(backend, copies_a ? a : b);
-    return copies_a ? float_matmul<T>(backend, y, dense.view, b) : float_matmul<T>(backend, y, a, dense.view);
+    return copies_a ? float_matmul<T>(backend, y, dense.view, b)
+                    : float_matmul<T>(backend, y, a, dense.view);
   }
   if (y_layout->transpose == Transpose::yes) {
     swap_operands(p);
@@ -286,9 +292,10 @@ void integer_matmul(const MutView& y, const ConstView& a, const ConstView& b) {
   Shape batch = y.shape;
   batch.erase(ndim - 1);
   batch.erase(ndim - 2);
-  const Problem<T> p{y.shape[ndim - 2], y.shape[ndim - 1],       a.shape[ndim - 1],   batch,
+  const Problem<T> p{y.shape[ndim - 2],       y.shape[ndim - 1],       a.shape[ndim - 1], batch,
                      matrices_of<const T>(a), matrices_of<const T>(b), matrices_of<T>(y)};
-  const std::int64_t grain = std::max<std::int64_t>(1, 65536 / std::max<std::int64_t>(1, p.n * p.k));
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, 65536 / std::max<std::int64_t>(1, p.n * p.k));
   parallel_for(batch.numel() * p.m, grain, [&](std::int64_t begin, std::int64_t end) {
     const Scratch<U> sums(static_cast<std::size_t>(p.n));
     for (std::int64_t task = begin; task < end; ++task) {
@@ -300,7 +307,8 @@ void integer_matmul(const MutView& y, const ConstView& a, const ConstView& b) {
       for (std::int64_t l = 0; l < p.k; ++l) {
         const U factor = static_cast<U>(a_row[l * p.a.column]);
         const T* b_row = b_rows + l * p.b.row;
-        for (std::int64_t j = 0; j < p.n; ++j) sums.data()[j] += factor * static_cast<U>(b_row[j * p.b.column]);
+        for (std::int64_t j = 0; j < p.n; ++j)
+          sums.data()[j] += factor * static_cast<U>(b_row[j * p.b.column]);
       }
       for (std::int64_t j = 0; j < p.n; ++j) y_row[j * p.y.column] = static_cast<T>(sums.data()[j]);
     }
@@ -317,18 +325,21 @@ bool float_linear(const LinearArgs& args) {
   if (args.bias && out > 1 && args.bias.strides[0] != 1) return false;
   if (rows == 0 || out == 0) return true;
 
-  const Layout weight{w_layout->transpose == Transpose::yes ? Transpose::no : Transpose::yes, w_layout->ld};
+  const Layout weight{w_layout->transpose == Transpose::yes ? Transpose::no : Transpose::yes,
+                      w_layout->ld};
   const BlasProduct<T> product{args.x.as<T>(), args.weight.as<T>(), *x_layout, weight};
   const T* bias = args.bias.as<T>();
   const Cut cut = cut_product(rows, out, in, 1, sizeof(T), false);
   parallel_for(cut.panels(), cut.grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t panel = begin; panel < end; ++panel) {
       const std::int64_t i = panel / cut.column_panels * cut.rows, m = std::min(cut.rows, rows - i);
-      const std::int64_t j = panel % cut.column_panels * cut.columns, n = std::min(cut.columns, out - j);
+      const std::int64_t j = panel % cut.column_panels * cut.columns,
+                         n = std::min(cut.columns, out - j);
       T* y = args.y.as<T>() + i * y_layout->ld + j;
       if (bias != nullptr)
         for (std::int64_t r = 0; r < m; ++r) std::copy_n(bias + j, n, y + r * y_layout->ld);
-      product(i, m, j, n, 0, in, bias != nullptr ? Accumulate::yes : Accumulate::no, y, y_layout->ld);
+      product(i, m, j, n, 0, in, bias != nullptr ? Accumulate::yes : Accumulate::no, y,
+              y_layout->ld);
     }
   });
   return true;
@@ -340,14 +351,21 @@ void CpuBackend::matmul(const MutView& y, const ConstView& a, const ConstView& b
   if (y.shape.numel() == 0) return;
   if (a.shape.back() == 0) return fill(y, 0);  // sums of nothing
   switch (y.dtype) {
-    case DType::float32: return float_matmul<float>(*this, y, a, b);
-    case DType::float64: return float_matmul<double>(*this, y, a, b);
+    case DType::float32:
+      return float_matmul<float>(*this, y, a, b);
+    case DType::float64:
+      return float_matmul<double>(*this, y, a, b);
     case DType::float16:
-    case DType::bfloat16: return half_matmul(*this, y, a, b);
-    case DType::uint8: return integer_matmul<std::uint8_t>(y, a, b);
-    case DType::int32: return integer_matmul<std::int32_t>(y, a, b);
-    case DType::int64: return integer_matmul<std::int64_t>(y, a, b);
-    case DType::bool_: break;
+    case DType::bfloat16:
+      return half_matmul(*this, y, a, b);
+    case DType::uint8:
+      return integer_matmul<std::uint8_t>(y, a, b);
+    case DType::int32:
+      return integer_matmul<std::int32_t>(y, a, b);
+    case DType::int64:
+      return integer_matmul<std::int64_t>(y, a, b);
+    case DType::bool_:
+      break;
   }
   fail("matmul: no product of bool matrices; needed a number type");
 }

@@ -72,8 +72,8 @@ void run_serially(std::int64_t count, std::int64_t grain, const cpu_backend::Ran
 class Pool {
  public:
   Pool() : cpus_(available_cpus()) {
-    threads_ = static_cast<int>(
-        env_int("KEYMIX_THREADS", std::min(cpus_, kMaxThreads), 1, kMaxThreads));
+    threads_ =
+        static_cast<int>(env_int("KEYMIX_THREADS", std::min(cpus_, kMaxThreads), 1, kMaxThreads));
   }
 
   int threads() const { return threads_.load(std::memory_order_relaxed); }
@@ -218,7 +218,8 @@ int num_threads() { return pool().threads(); }
 void set_num_threads(int count) {
   check(count >= 1 && count <= kMaxThreads, "set_num_threads: {} threads; needed 1 to {}", count,
         kMaxThreads);
-  check(!inside_parallel, "set_num_threads: called from inside a parallel loop; needed outside of one");
+  check(!inside_parallel,
+        "set_num_threads: called from inside a parallel loop; needed outside of one");
   pool().set_threads(count);
 }
 

@@ -1,6 +1,6 @@
-// Random tensors and dropout. Element i of the row-major order takes word i mod 4 of the Philox block
-// at counter offset + i / 4 (core/philox.h), so values depend on seed, offset and position alone:
-// not on the layout, the chunk, the thread or the instruction set.
+// Random tensors and dropout. Element i of the row-major order takes word i mod 4 of the Philox
+// block at counter offset + i / 4 (core/philox.h), so values depend on seed, offset and position
+// alone: not on the layout, the chunk, the thread or the instruction set.
 
 #include "keymix/backends/cpu/cpu_backend.h"
 #include "keymix/backends/cpu/elementwise.h"
@@ -21,38 +21,61 @@ HWY_BEFORE_NAMESPACE();
 namespace keymix::cpu_backend {
 namespace HWY_NAMESPACE {
 
-// `blocks` Philox blocks from counter `position` on, as philox_at() gives them. A lane of 64 bits
-// carries one block's word in its lower half; what is left in the upper half never matters, because
-// MulEven reads lower halves only.
-void write_words(std::uint64_t seed, std::uint64_t position, std::int64_t blocks, std::uint32_t* words) {
-  std::int64_t block = 0;
-#if HWY_TARGET != HWY_SCALAR
-  const hn::ScalableTag<std::uint64_t> d;
-  const hn::Repartition<std::uint32_t, decltype(d)> d32;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto multiplier0 = hn::BitCast(d32, hn::Set(d, 0xD2511F53u));
-  const auto multiplier1 = hn::BitCast(d32, hn::Set(d, 0xCD9E8D57u));
-  for (; block + lanes <= blocks; block += lanes) {
-    auto x0 = hn::Add(hn::Set(d, position + static_cast<std::uint64_t>(block)),
-                      hn::Iota(d, std::uint64_t{0}));
-    auto x1 = hn::ShiftRight<32>(x0), x2 = hn::Zero(d), x3 = hn::Zero(d);
-    std::uint32_t key0 = static_cast<std::uint32_t>(seed);
-    std::uint32_t key1 = static_cast<std::uint32_t>(seed >> 32);
-    static_assert(PhiloxStream::values == PhiloxStream{0}, "the stream's constant is mixed into key1");
-    for (int round = 0; round < 10; ++round) {
-      const auto product0 = hn::MulEven(hn::BitCast(d32, x0), multiplier0);
-      const auto product1 = hn::MulEven(hn::BitCast(d32, x2), multiplier1);
-      x0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product1), x1), hn::Set(d, key0));
-      x1 = product1;
-      x2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product0), x3), hn::Set(d, key1));
-      x3 = product0;
-      key0 += 0x9E3779B9u;
-      key1 += 0xBB67AE85u;
-    }
+// Philox on lanes of 64 bits, each with one block's words in the lower halves of x. What is left in
+// the upper halves never matters, because MulEven reads lower halves only.
+template <class D>
+struct PhiloxLanes {
+  hn::Vec<D> x0, x1, x2, x3;
+
+  HWY_INLINE PhiloxLanes(D d, std::uint64_t position)
+      : x0(hn::Add(hn::Iota(d, 0), hn::Set(d, position))),
+        x1(hn::ShiftRight<32>(x0)),
+        x2(hn::Zero(d)),
+        x3(hn::Zero(d)) {}
+
+  HWY_INLINE void round(D d, std::uint64_t key0, std::uint64_t key1) {
+    const hn::Repartition<std::uint32_t, D> d32;
+    const auto product0 =
+        hn::MulEven(hn::BitCast(d32, x0), hn::BitCast(d32, hn::Set(d, 0xD2511F53u)));
+    const auto product1 =
+        hn::MulEven(hn::BitCast(d32, x2), hn::BitCast(d32, hn::Set(d, 0xCD9E8D57u)));
+    x0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product1), x1), hn::Set(d, key0));
+    x1 = product1;
+    x2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product0), x3), hn::Set(d, key1));
+    x3 = product0;
+  }
+
+  HWY_INLINE void store(D d, std::uint32_t* words) const {
     const auto low = hn::Set(d, 0xffffffffu);
     hn::StoreInterleaved2(hn::Or(hn::And(x0, low), hn::ShiftLeft<32>(x1)),
                           hn::Or(hn::And(x2, low), hn::ShiftLeft<32>(x3)), d,
-                          reinterpret_cast<std::uint64_t*>(words + 4 * block));
+                          reinterpret_cast<std::uint64_t*>(words));
+  }
+};
+
+// `blocks` Philox blocks from counter `position` on, as philox_at() gives them.
+void write_words(std::uint64_t seed, std::uint64_t position, std::int64_t blocks,
+                 std::uint32_t* words) {
+  std::int64_t block = 0;
+#if HWY_TARGET != HWY_SCALAR
+  static_assert(PhiloxStream::values == PhiloxStream{0}, "the stream would be mixed into key1");
+  std::uint64_t keys0[10], keys1[10];
+  for (std::uint32_t i = 0; i < 10; ++i) {
+    keys0[i] = static_cast<std::uint32_t>(seed) + i * 0x9E3779B9u;
+    keys1[i] = static_cast<std::uint32_t>(seed >> 32) + i * 0xBB67AE85u;
+  }
+  const hn::ScalableTag<std::uint64_t> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (; block + 2 * lanes <= blocks;
+       block += 2 * lanes) {  // two at once hide the products' latency
+    const std::uint64_t first = position + static_cast<std::uint64_t>(block);
+    PhiloxLanes<decltype(d)> a(d, first), b(d, first + static_cast<std::uint64_t>(lanes));
+    for (int i = 0; i < 10; ++i) {
+      a.round(d, keys0[i], keys1[i]);
+      b.round(d, keys0[i], keys1[i]);
+    }
+    a.store(d, words + 4 * block);
+    b.store(d, words + 4 * (block + lanes));
   }
 #endif
   for (; block < blocks; ++block) {
@@ -99,7 +122,8 @@ HWY_INLINE V log_as_philox(D d, V x) {
 template <class D, class V>
 HWY_INLINE void sincos_as_philox(D d, V turns, V& sine, V& cosine) {
   const hn::RebindToSigned<D> di;
-  const auto quarter = hn::ConvertTo(di, hn::Add(hn::Mul(turns, hn::Set(d, 4.0f)), hn::Set(d, 0.5f)));
+  const auto quarter =
+      hn::ConvertTo(di, hn::Add(hn::Mul(turns, hn::Set(d, 4.0f)), hn::Set(d, 0.5f)));
   const V x = hn::Mul(hn::Sub(turns, hn::Mul(hn::ConvertTo(d, quarter), hn::Set(d, 0.25f))),
                       hn::Set(d, 6.28318531f));
   const V x2 = hn::Mul(x, x);
@@ -116,12 +140,14 @@ HWY_INLINE void sincos_as_philox(D d, V turns, V& sine, V& cosine) {
 }
 
 // Pairs of words to pairs of mean + deviation z; n is even.
-void write_normals(std::int64_t n, const std::uint32_t* words, float mean, float deviation, float* y) {
+void write_normals(std::int64_t n, const std::uint32_t* words, float mean, float deviation,
+                   float* y) {
   const hn::ScalableTag<float> d;
   const hn::RebindToUnsigned<decltype(d)> du;
   const hn::RebindToSigned<decltype(d)> di;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto scale = hn::Set(d, 0x1p-24f), means = hn::Set(d, mean), deviations = hn::Set(d, deviation);
+  const auto scale = hn::Set(d, 0x1p-24f), means = hn::Set(d, mean),
+             deviations = hn::Set(d, deviation);
   std::int64_t i = 0;
   for (; i + 2 * lanes <= n; i += 2 * lanes) {
     hn::Vec<decltype(du)> word0, word1;
@@ -198,34 +224,44 @@ void for_each_word_block(std::int64_t count, PhiloxState state, const Body& body
       body(words, first, n);
     }
   };
-  if (count <= kRandomGrain) chunk(0, count);
-  else parallel_for(count, kRandomGrain, chunk);
+  if (count <= kRandomGrain)
+    chunk(0, count);
+  else
+    parallel_for(count, kRandomGrain, chunk);
 }
 
 // One draw per word, in the dtype that the kind draws in.
-using Draw = void (*)(std::int64_t n, const std::uint32_t* words, const RandomParams& params, void* values);
+using Draw = void (*)(std::int64_t n, const std::uint32_t* words, const RandomParams& params,
+                      void* values);
 
 DType drawn_dtype(RandomKind kind) {
   switch (kind) {
-    case RandomKind::randint: return DType::int64;
-    case RandomKind::bernoulli: return DType::uint8;
-    default: return DType::float32;
+    case RandomKind::randint:
+      return DType::int64;
+    case RandomKind::bernoulli:
+      return DType::uint8;
+    default:
+      return DType::float32;
   }
 }
 
-void draw_uniform(std::int64_t n, const std::uint32_t* words, const RandomParams& params, void* values) {
+void draw_uniform(std::int64_t n, const std::uint32_t* words, const RandomParams& params,
+                  void* values) {
   HWY_DYNAMIC_DISPATCH(write_uniforms)
-  (n, words, static_cast<float>(params.a), static_cast<float>(params.b), static_cast<float*>(values));
+  (n, words, static_cast<float>(params.a), static_cast<float>(params.b),
+   static_cast<float*>(values));
 }
 
-void draw_normal(std::int64_t n, const std::uint32_t* words, const RandomParams& params, void* values) {
+void draw_normal(std::int64_t n, const std::uint32_t* words, const RandomParams& params,
+                 void* values) {
   HWY_DYNAMIC_DISPATCH(write_normals)
   (n + n % 2, words, static_cast<float>(params.a), static_cast<float>(params.b),
    static_cast<float*>(values));
 }
 
 // low + floor(range word / 2^32).
-void draw_randint(std::int64_t n, const std::uint32_t* words, const RandomParams& params, void* values) {
+void draw_randint(std::int64_t n, const std::uint32_t* words, const RandomParams& params,
+                  void* values) {
   const auto low = static_cast<std::uint64_t>(params.low);
   const std::uint64_t range = static_cast<std::uint64_t>(params.high) - low;
   auto* y = static_cast<std::int64_t*>(values);
@@ -235,7 +271,8 @@ void draw_randint(std::int64_t n, const std::uint32_t* words, const RandomParams
   }
 }
 
-void draw_bernoulli(std::int64_t n, const std::uint32_t* words, const RandomParams& params, void* values) {
+void draw_bernoulli(std::int64_t n, const std::uint32_t* words, const RandomParams& params,
+                    void* values) {
   const std::uint32_t threshold = threshold_of(params.a);
   auto* y = static_cast<std::uint8_t*>(values);
   for (std::int64_t i = 0; i < n; ++i) y[i] = (words[i] >> 8) < threshold;
@@ -243,10 +280,14 @@ void draw_bernoulli(std::int64_t n, const std::uint32_t* words, const RandomPara
 
 Draw find_draw(RandomKind kind) {
   switch (kind) {
-    case RandomKind::uniform: return draw_uniform;
-    case RandomKind::normal: return draw_normal;
-    case RandomKind::randint: return draw_randint;
-    case RandomKind::bernoulli: break;
+    case RandomKind::uniform:
+      return draw_uniform;
+    case RandomKind::normal:
+      return draw_normal;
+    case RandomKind::randint:
+      return draw_randint;
+    case RandomKind::bernoulli:
+      break;
   }
   return draw_bernoulli;
 }
@@ -267,42 +308,49 @@ void check_random(RandomKind kind, DType dtype, const RandomParams& params) {
 
 }  // namespace
 
-void CpuBackend::random(RandomKind kind, const MutView& y, PhiloxState state, const RandomParams& params) {
+void CpuBackend::random(RandomKind kind, const MutView& y, PhiloxState state,
+                        const RandomParams& params) {
   check_random(kind, y.dtype, params);
   const Draw draw = find_draw(kind);
   const DType drawn = drawn_dtype(kind);
   const auto loop = make_loop(LoopOrder::row_major, y);
   const Staging staging = Staging::output(y.dtype, drawn, loop.inner_stride(0));
-  for_each_word_block(loop.numel, state, [&](const std::uint32_t* words, std::int64_t first, std::int64_t n) {
-    alignas(64) std::byte values[kBlockBytes];
-    draw(n, words, params, values);
-    for_each_run(loop, first, first + n,
-                 [&](const std::array<std::byte*, 1>& p, std::int64_t count, std::int64_t position) {
-                   staging.store(count, values + static_cast<std::size_t>(position - first) * size_of(drawn), p[0]);
-                 });
-  });
+  for_each_word_block(
+      loop.numel, state, [&](const std::uint32_t* words, std::int64_t first, std::int64_t n) {
+        alignas(64) std::byte values[kBlockBytes];
+        draw(n, words, params, values);
+        for_each_run(
+            loop, first, first + n,
+            [&](const std::array<std::byte*, 1>& p, std::int64_t count, std::int64_t position) {
+              staging.store(count,
+                            values + static_cast<std::size_t>(position - first) * size_of(drawn),
+                            p[0]);
+            });
+      });
 }
 
 bool CpuBackend::dropout(const DropoutArgs& args) {
   const DType computed = compute_dtype(args.x.dtype);
   if (!is_floating(computed) || args.y.dtype != args.x.dtype) return false;
-  const auto drop =
-      computed == DType::float64 ? HWY_DYNAMIC_DISPATCH(drop_float64) : HWY_DYNAMIC_DISPATCH(drop_float32);
+  const auto drop = computed == DType::float64 ? HWY_DYNAMIC_DISPATCH(drop_float64)
+                                               : HWY_DYNAMIC_DISPATCH(drop_float32);
   const std::uint32_t threshold = threshold_of(args.p);
   const double scale = args.p < 1 ? 1 / (1 - args.p) : 0;
   const auto loop = make_loop(LoopOrder::row_major, args.y, args.x);
   const Staging y_staging = Staging::output(args.y.dtype, computed, loop.inner_stride(0));
   const Staging x_staging = Staging::input(args.x.dtype, computed, loop.inner_stride(1));
-  for_each_word_block(loop.numel, args.random, [&](const std::uint32_t* words, std::int64_t first, std::int64_t n) {
-    alignas(64) std::byte x_buffer[kBlockBytes], y_buffer[kBlockBytes];
-    for_each_run(loop, first, first + n,
-                 [&](const std::array<std::byte*, 2>& p, std::int64_t count, std::int64_t position) {
-                   if (!x_staging.direct) x_staging.load(count, p[1], x_buffer);
-                   drop(count, words + (position - first), threshold, scale,
-                        x_staging.direct ? p[1] : x_buffer, y_staging.direct ? p[0] : y_buffer);
-                   if (!y_staging.direct) y_staging.store(count, y_buffer, p[0]);
-                 });
-  });
+  for_each_word_block(
+      loop.numel, args.random, [&](const std::uint32_t* words, std::int64_t first, std::int64_t n) {
+        alignas(64) std::byte x_buffer[kBlockBytes], y_buffer[kBlockBytes];
+        for_each_run(
+            loop, first, first + n,
+            [&](const std::array<std::byte*, 2>& p, std::int64_t count, std::int64_t position) {
+              if (!x_staging.direct) x_staging.load(count, p[1], x_buffer);
+              drop(count, words + (position - first), threshold, scale,
+                   x_staging.direct ? p[1] : x_buffer, y_staging.direct ? p[0] : y_buffer);
+              if (!y_staging.direct) y_staging.store(count, y_buffer, p[0]);
+            });
+      });
   return true;
 }
 

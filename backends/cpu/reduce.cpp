@@ -87,8 +87,7 @@ Cell fold_line(const Reduction& r, const std::byte* x, std::int64_t begin, std::
 // and writes the cells to y.
 template <typename Fill>
 void store_outputs(const Reduction& r, std::int64_t begin, std::int64_t end, const Fill& fill) {
-  for_each_run(r.kept, begin, end, [&](const std::array<std::byte*, 2>& xy, std::int64_t count,
-                                       std::int64_t first) {
+  for_each_run(r.kept, begin, end, [&](const auto& xy, std::int64_t count, std::int64_t first) {
     Cell cells[kBlockElements];
     for (std::int64_t done = 0; done < count; done += kBlockElements) {
       const std::int64_t n = std::min(kBlockElements, count - done);
@@ -100,34 +99,34 @@ void store_outputs(const Reduction& r, std::int64_t begin, std::int64_t end, con
 
 // One fold per kept element.
 void reduce_rows(const Reduction& r) {
-  const std::int64_t outputs = r.kept.numel, length = r.reduced.numel;
+  const std::int64_t length = r.reduced.numel, stride = r.kept.inner_stride(0);
   const bool dense = r.reduced.ndim == 1 && r.load.direct;
-  const std::int64_t stride = r.kept.inner_stride(0);
-  parallel_for(outputs, std::max<std::int64_t>(1, kGrain / length), [&](std::int64_t begin, std::int64_t end) {
-    store_outputs(r, begin, end, [&](std::int64_t, const std::byte* x, std::int64_t n, Cell* cells) {
-      if (dense) return fold_rows(r.op, r.folded, x, stride, n, length, cells);
-      for (std::int64_t i = 0; i < n; ++i)
-        cells[i] = fold_line(r, x + i * stride, 0, length);
-    });
-  });
+  const auto fill = [&](std::int64_t, const std::byte* x, std::int64_t n, Cell* cells) {
+    if (dense) return fold_rows(r.op, r.folded, x, stride, n, length, cells);
+    for (std::int64_t i = 0; i < n; ++i) cells[i] = fold_line(r, x + i * stride, 0, length);
+  };
+  const std::int64_t grain = std::max<std::int64_t>(1, kGrain / length);
+  parallel_for(r.kept.numel, grain,
+               [&](std::int64_t begin, std::int64_t end) { store_outputs(r, begin, end, fill); });
 }
 
 // Few kept elements, many reduced ones: each fold is cut into parts.
 void reduce_rows_in_parts(const Reduction& r, std::int64_t part, std::int64_t parts) {
-  const std::int64_t length = r.reduced.numel;
-  std::vector<Cell> partial(static_cast<std::size_t>(r.kept.numel * parts));
-  parallel_for(r.kept.numel * parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t item = begin; item < end; ++item) {
-      const std::int64_t first = item % parts * part;
-      for_each_run(r.kept, item / parts, item / parts + 1, [&](const auto& xy, std::int64_t, std::int64_t) {
-        partial[static_cast<std::size_t>(item)] =
+  const std::int64_t length = r.reduced.numel, outputs = r.kept.numel;
+  std::vector<Cell> partial(static_cast<std::size_t>(outputs * parts));
+  parallel_for(outputs * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t output = i / parts, first = i % parts * part;
+      for_each_run(r.kept, output, output + 1, [&](const auto& xy, std::int64_t, std::int64_t) {
+        partial[static_cast<std::size_t>(i)] =
             fold_line(r, xy[0], first, std::min(length, first + part));
       });
     }
   });
-  store_outputs(r, 0, r.kept.numel, [&](std::int64_t first, const std::byte*, std::int64_t n, Cell* cells) {
+  const auto combine = [&](std::int64_t first, const std::byte*, std::int64_t n, Cell* cells) {
     fold_rows(r.op, r.cell, partial.data() + first * parts, parts * kCellSize, n, parts, cells);
-  });
+  };
+  store_outputs(r, 0, outputs, combine);
 }
 
 // cells[c] = the fold of rows [begin, end) of column c; x is the first row's.
@@ -143,57 +142,69 @@ void fold_column_block(const Reduction& r, const std::byte* x, std::int64_t begi
     alignas(64) std::byte block[kStagedRows][kBlockBytes];
     for (std::int64_t done = 0; done < count; done += kStagedRows) {
       const std::int64_t n = std::min(kStagedRows, count - done);
-      for (std::int64_t i = 0; i < n; ++i) r.load.load(columns, from + (done + i) * stride, block[i]);
+      for (std::int64_t i = 0; i < n; ++i)
+        r.load.load(columns, from + (done + i) * stride, block[i]);
       fold_columns(r.op, r.folded, block, kBlockBytes, n, columns, cells);
     }
   });
 }
 
-// The kept elements' rows are cut into blocks of columns (one item each); where that gives few
-// items, the reduced rows are cut into parts, each with its own cells.
-void reduce_columns(const Reduction& r) {
-  const std::int64_t row = r.kept.inner_size(), rows = r.reduced.numel;
-  const std::int64_t blocks = ceil_div(row, kBlockColumns), items = r.kept.numel / row * blocks;
-  const std::int64_t width = std::min(row, kBlockColumns);
-  std::int64_t part = rows;
-  if (items < kEnoughItems) part = std::max(kGrain / width, ceil_div(rows, kEnoughItems));
-  part = std::min(rows, ceil_div(part, 8) * 8);
-  const std::int64_t parts = ceil_div(rows, part);
+// The kept elements' rows, cut into blocks of columns.
+struct ColumnBlocks {
+  const StridedLoop<2>& kept;
+  std::int64_t row, width;  // columns of a row, and of a block (a row's last one may have fewer)
+  std::int64_t per_row, count;
 
-  // Calls body(x and y, columns) for an item.
-  const auto with_block = [&](std::int64_t item, const auto& body) {
-    const std::int64_t column = item % blocks * kBlockColumns, begin = item / blocks * row + column;
-    const std::int64_t end = begin + std::min(kBlockColumns, row - column);
-    for_each_run(r.kept, begin, end, [&](const auto& xy, std::int64_t n, std::int64_t) { body(xy, n); });
-  };
-  if (parts == 1) {
-    parallel_for(items, std::max<std::int64_t>(1, kGrain / (rows * width)), [&](std::int64_t begin, std::int64_t end) {
-      Cell cells[kBlockColumns + kColumnPadding];
-      for (std::int64_t item = begin; item < end; ++item)
-        with_block(item, [&](const auto& xy, std::int64_t columns) {
-          fold_column_block(r, xy[0], 0, rows, columns, cells);
-          r.store.store(columns, cells->bytes, xy[1]);
-        });
-    });
-    return;
+  explicit ColumnBlocks(const StridedLoop<2>& loop)
+      : kept(loop), row(loop.inner_size()), width(std::min(row, kBlockColumns)) {
+    per_row = ceil_div(row, width);
+    count = kept.numel / row * per_row;
   }
 
-  const std::int64_t stride = width + kColumnPadding;
-  std::vector<Cell> partial(static_cast<std::size_t>(items * parts * stride));
-  parallel_for(items * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+  // Calls body(x, y, columns) for a block.
+  template <typename Body>
+  void visit(std::int64_t block, const Body& body) const {
+    const std::int64_t column = block % per_row * width, begin = block / per_row * row + column;
+    const std::int64_t end = begin + std::min(width, row - column);
+    for_each_run(kept, begin, end,
+                 [&](const auto& xy, std::int64_t n, std::int64_t) { body(xy[0], xy[1], n); });
+  }
+};
+
+// All rows at once, for each block of columns.
+void reduce_columns(const Reduction& r, const ColumnBlocks& blocks) {
+  const std::int64_t rows = r.reduced.numel;
+  const std::int64_t grain = std::max<std::int64_t>(1, kGrain / (rows * blocks.width));
+  parallel_for(blocks.count, grain, [&](std::int64_t begin, std::int64_t end) {
+    Cell cells[kBlockColumns + kColumnPadding];
+    for (std::int64_t b = begin; b < end; ++b)
+      blocks.visit(b, [&](const std::byte* x, std::byte* y, std::int64_t columns) {
+        fold_column_block(r, x, 0, rows, columns, cells);
+        r.store.store(columns, cells->bytes, y);
+      });
+  });
+}
+
+// Few blocks, many rows: the rows are cut into parts, each with its own cells.
+void reduce_columns_in_parts(const Reduction& r, const ColumnBlocks& blocks, std::int64_t part,
+                             std::int64_t parts) {
+  const std::int64_t rows = r.reduced.numel, stride = blocks.width + kColumnPadding;
+  std::vector<Cell> partial(static_cast<std::size_t>(blocks.count * parts * stride));
+  parallel_for(blocks.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
-      with_block(i / parts, [&](const auto& xy, std::int64_t columns) {
+      blocks.visit(i / parts, [&](const std::byte* x, std::byte*, std::int64_t columns) {
         const std::int64_t first = i % parts * part;
-        fold_column_block(r, xy[0], first, std::min(rows, first + part), columns,
+        fold_column_block(r, x, first, std::min(rows, first + part), columns,
                           partial.data() + i * stride);
       });
   });
-  parallel_for(items, std::max<std::int64_t>(1, kGrain / (parts * width)), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t item = begin; item < end; ++item)
-      with_block(item, [&](const auto& xy, std::int64_t columns) {
-        Cell* cells = partial.data() + item * parts * stride;
+  const std::int64_t grain = std::max<std::int64_t>(1, kGrain / (parts * blocks.width));
+  parallel_for(blocks.count, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t b = begin; b < end; ++b)
+      blocks.visit(b, [&](const std::byte*, std::byte* y, std::int64_t columns) {
+        Cell* cells = partial.data() + b * parts * stride;
         fold_columns(r.op, r.cell, cells + stride, stride * kCellSize, parts - 1, columns, cells);
-        r.store.store(columns, cells->bytes, xy[1]);
+        r.store.store(columns, cells->bytes, y);
       });
   });
 }
@@ -234,7 +245,8 @@ std::int64_t arg_of_line(ReduceOp op, DType folded, const Staging& load, const s
   alignas(64) std::byte buffer[kBlockBytes];
   Cell best{}, cell;
   std::int64_t position = 0;
-  for (std::int64_t done = 0; done < length; done += kBlockElements, x += kBlockElements * load.stride) {
+  for (std::int64_t done = 0; done < length;
+       done += kBlockElements, x += kBlockElements * load.stride) {
     const std::int64_t n = std::min(kBlockElements, length - done);
     if (!load.direct) load.load(n, x, buffer);
     const std::byte* block = load.direct ? x : buffer;
@@ -251,7 +263,8 @@ std::int64_t arg_of_line(ReduceOp op, DType folded, const Staging& load, const s
 // Calls body(dtype, block, n) for contiguous blocks of a run of floats, halves as float32, until it
 // returns false; returns what it returned last.
 template <typename Body>
-bool for_each_block(const StridedLoop<1>& loop, const std::byte* x, std::int64_t count, const Body& body) {
+bool for_each_block(const StridedLoop<1>& loop, const std::byte* x, std::int64_t count,
+                    const Body& body) {
   const DType dtype = fold_dtype(loop.dtype[0]);
   const Staging load = Staging::input(loop.dtype[0], dtype, loop.inner_stride(0));
   if (load.direct) return body(dtype, x, count);
@@ -285,9 +298,16 @@ void CpuBackend::reduce(ReduceOp op, const MutView& y, const ConstView& x) {
   const Reduction r = make_reduction(op, y, x);
   if (r.kept.numel == 0) return;
   if (r.reduced.numel == 0) return fill(y, value_of_nothing(op, y.dtype));
-  if (r.by_columns) return reduce_columns(r);
-  const std::int64_t part = std::max(kGrain, ceil_div(r.reduced.numel, kMaxParts));
-  const std::int64_t parts = ceil_div(r.reduced.numel, part);
+  const std::int64_t length = r.reduced.numel;
+  if (r.by_columns) {
+    const ColumnBlocks blocks(r.kept);
+    const std::int64_t wanted = std::max(kGrain / blocks.width, ceil_div(length, kEnoughItems));
+    const std::int64_t part = ceil_div(wanted, 8) * 8, parts = ceil_div(length, part);
+    if (parts == 1 || blocks.count >= kEnoughItems) return reduce_columns(r, blocks);
+    return reduce_columns_in_parts(r, blocks, part, parts);
+  }
+  const std::int64_t part = std::max(kGrain, ceil_div(length, kMaxParts));
+  const std::int64_t parts = ceil_div(length, part);
   if (parts == 1 || r.kept.numel >= kEnoughItems) return reduce_rows(r);
   reduce_rows_in_parts(r, part, parts);
 }
@@ -300,10 +320,12 @@ void CpuBackend::arg_reduce(ReduceOp op, const MutView& y, const ConstView& x, i
   const auto kept = make_loop(LoopOrder::any, kept_x, y);
   if (kept.numel == 0) return;
   if (length == 0) return fill(y, 0);
-  const Staging load = Staging::input(x.dtype, fold_dtype(x.dtype), stride);
-  parallel_runs(kept, std::max<std::int64_t>(1, kGrain / length), [&](auto xy, std::int64_t count, std::int64_t) {
+  const DType folded = fold_dtype(x.dtype);
+  const Staging load = Staging::input(x.dtype, folded, stride);
+  const std::int64_t grain = std::max<std::int64_t>(1, kGrain / length);
+  parallel_runs(kept, grain, [&](auto xy, std::int64_t count, std::int64_t) {
     for (; count > 0; --count) {
-      const std::int64_t best = arg_of_line(op, fold_dtype(x.dtype), load, xy[0], length);
+      const std::int64_t best = arg_of_line(op, folded, load, xy[0], length);
       std::memcpy(xy[1], &best, sizeof best);
       xy[0] += kept.inner_stride(0);
       xy[1] += kept.inner_stride(1);
@@ -317,9 +339,10 @@ bool CpuBackend::all_finite(const ConstView& x) {
   std::atomic<bool> finite = true;
   parallel_runs(loop, kGrain, [&](const auto& run, std::int64_t count, std::int64_t) {
     if (!finite.load(std::memory_order_relaxed)) return;
-    const bool ok = for_each_block(loop, run[0], count, [](DType dtype, const void* block, std::int64_t n) {
-      return all_finite_in(dtype, block, n);
-    });
+    const bool ok =
+        for_each_block(loop, run[0], count, [](DType dtype, const void* block, std::int64_t n) {
+          return all_finite_in(dtype, block, n);
+        });
     if (!ok) finite.store(false, std::memory_order_relaxed);
   });
   return finite;
@@ -336,15 +359,18 @@ bool CpuBackend::sum_of_squares(std::span<const ConstView> tensors, double* resu
   }
   std::vector<double> sums(static_cast<std::size_t>(ceil_div(list.numel(), kGrain)));
   parallel_for(list.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-    double& sum = sums[static_cast<std::size_t>(begin / kGrain)];
+    double sum = 0;
+    const auto add = [&](DType dtype, const void* block, std::int64_t n) {
+      sum += sum_of_squares_in(dtype, block, n);
+      return true;
+    };
     list.for_each_piece(begin, end, [&](std::size_t t, std::int64_t first, std::int64_t count) {
-      for_each_run(loops[t], first, first + count, [&](const auto& run, std::int64_t n, std::int64_t) {
-        for_each_block(loops[t], run[0], n, [&](DType dtype, const void* block, std::int64_t m) {
-          sum += sum_of_squares_in(dtype, block, m);
-          return true;
-        });
-      });
+      for_each_run(loops[t], first, first + count,
+                   [&](const auto& run, std::int64_t n, std::int64_t) {
+                     for_each_block(loops[t], run[0], n, add);
+                   });
     });
+    sums[static_cast<std::size_t>(begin / kGrain)] = sum;
   });
   *result = 0;
   for (double sum : sums) *result += sum;

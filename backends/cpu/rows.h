@@ -48,7 +48,8 @@ struct RowRun {
 
 // Calls body(run, position of its first row) for the rows [begin, end).
 template <std::size_t N, typename Body>
-void for_each_row_run(const StridedLoop<N>& loop, std::int64_t begin, std::int64_t end, Body&& body) {
+void for_each_row_run(const StridedLoop<N>& loop, std::int64_t begin, std::int64_t end,
+                      Body&& body) {
   RowRun<N> run;
   for (std::size_t k = 0; k < N; ++k) run.stride[k] = loop.inner_stride(k);
   for_each_run(loop, begin, end,

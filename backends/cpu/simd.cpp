@@ -37,8 +37,9 @@ void pin_simd_target(const std::string& name) {
     known += std::string(", ") + target.name;
   }
   if (name.empty()) return;
-  check(wanted != 0, "environment: KEYMIX_SIMD is not usable here; got '{}'; this CPU and build have {}",
-        name, known);
+  check(wanted != 0,
+        "environment: KEYMIX_SIMD is not usable here; got '{}'; this CPU and build have {}", name,
+        known);
   // Better targets have lower bits. If nothing is left, Highway takes the static target.
   hwy::DisableTargets(wanted - 1);
 }

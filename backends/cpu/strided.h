@@ -143,7 +143,8 @@ void for_each_run(const StridedLoop<N>& loop, std::int64_t begin, std::int64_t e
     position += count;
     if (position == end) return;
     column = 0;
-    for (std::size_t d = inner - 1;; --d) {  // ends: position < end, so some dimension has a next row
+    for (std::size_t d = inner - 1;;
+         --d) {  // ends: position < end, so some dimension has a next row
       for (std::size_t k = 0; k < N; ++k) row[k] += loop.stride[k][d];
       if (++index[d] < loop.size[d]) break;
       for (std::size_t k = 0; k < N; ++k) row[k] -= loop.size[d] * loop.stride[k][d];
@@ -157,9 +158,8 @@ template <std::size_t N, typename Body>
 void parallel_runs(const StridedLoop<N>& loop, std::int64_t grain, const Body& body) {
   if (loop.numel == 0) return;
   if (loop.numel <= grain) return for_each_run(loop, 0, loop.numel, body);
-  parallel_for(loop.numel, grain, [&](std::int64_t begin, std::int64_t end) {
-    for_each_run(loop, begin, end, body);
-  });
+  parallel_for(loop.numel, grain,
+               [&](std::int64_t begin, std::int64_t end) { for_each_run(loop, begin, end, body); });
 }
 
 }  // namespace keymix::cpu_backend

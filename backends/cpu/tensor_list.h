@@ -1,5 +1,5 @@
-// Many tensors as one: their elements end to end, cut into chunks of one size. Small tensors share a
-// chunk, a large one has many.
+// Many tensors as one: their elements end to end, cut into chunks of one size. Small tensors share
+// a chunk, a large one has many.
 #pragma once
 
 #include "keymix/backends/cpu/parallel.h"
@@ -20,7 +20,8 @@ class TensorList {
   // Calls body(tensor, first element, count) for the pieces that make up [begin, end).
   template <typename Body>
   void for_each_piece(std::int64_t begin, std::int64_t end, const Body& body) const {
-    auto t = static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), begin) - ends_.begin());
+    auto t = static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), begin) -
+                                      ends_.begin());
     for (std::int64_t position = begin; position < end; ++t) {
       const std::int64_t start = t == 0 ? 0 : ends_[t - 1];
       const std::int64_t count = std::min(end, ends_[t]) - position;

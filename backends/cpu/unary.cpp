@@ -1,5 +1,5 @@
-// y = f(x), and dx = dy f'(x) of the activations. Floats through vectors, halves through float32
-// blocks (elementwise.h), integers through plain loops.
+// y = f(x). Floats through vectors, halves through float32 blocks (elementwise.h), integers and the
+// predicates through plain loops. The activations' derivatives are in activation_backward.cpp.
 
 #include "keymix/backends/cpu/cpu_backend.h"
 #include "keymix/backends/cpu/elementwise.h"
@@ -22,10 +22,6 @@ namespace keymix::cpu_backend {
 
 using UnaryKernel = void (*)(std::int64_t n, void* y, const void* x, const UnaryParams& params);
 
-// `source` is what the derivative is a function of: x, or y where that is shorter.
-using ActivationKernel = void (*)(std::int64_t n, void* dx, const void* dy, const void* source,
-                                  const UnaryParams& params);
-
 }  // namespace keymix::cpu_backend
 #endif
 
@@ -33,59 +29,48 @@ HWY_BEFORE_NAMESPACE();
 namespace keymix::cpu_backend {
 namespace HWY_NAMESPACE {
 
-inline constexpr double kSqrtHalf = 0.70710678118654752440;
-inline constexpr double kInvSqrt2Pi = 0.39894228040143267794;
-// gelu_tanh(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))): Hendrycks and Gimpel, "Gaussian
-// error linear units", arXiv:1606.08415.
-inline constexpr double kSqrt2OverPi = 0.79788456080286535588;
-inline constexpr double kGeluCubic = 0.044715;
-
-template <class D>
-HWY_INLINE hn::Vec<D> constant(D d, double value) {
-  return hn::Set(d, static_cast<hn::TFromD<D>>(value));
-}
-
-// min(x, 0), a NaN staying.
-template <class D, class V>
-HWY_INLINE V nonpositive_part(D d, V x) {
-  return hn::IfThenZeroElse(hn::Gt(x, hn::Zero(d)), x);
-}
-
-// The tanh of gelu_tanh.
-template <class D, class V>
-HWY_INLINE V gelu_tanh_factor(D d, V x) {
-  const V cubic = hn::MulAdd(hn::Mul(hn::Mul(x, x), x), constant(d, kGeluCubic), x);
-  return tanh(d, hn::Mul(cubic, constant(d, kSqrt2OverPi)));
-}
-
 // The formulas. `a` and `b` are UnaryParams' (backend.h).
 template <UnaryOp kOp, class D, class V>
 HWY_INLINE V evaluate(D d, V x, V a, V b) {
   const V zero = hn::Zero(d), one = constant(d, 1), half = constant(d, 0.5);
-  if constexpr (kOp == UnaryOp::neg) return hn::Neg(x);
-  else if constexpr (kOp == UnaryOp::abs) return hn::Abs(x);
+  if constexpr (kOp == UnaryOp::neg)
+    return hn::Neg(x);
+  else if constexpr (kOp == UnaryOp::abs)
+    return hn::Abs(x);
   else if constexpr (kOp == UnaryOp::sign)  // a zero loses its sign, a NaN stays
     return hn::IfThenElse(hn::Gt(x, zero), one,
                           hn::IfThenElse(hn::Lt(x, zero), hn::Neg(one), hn::Add(x, zero)));
-  else if constexpr (kOp == UnaryOp::square) return hn::Mul(x, x);
-  else if constexpr (kOp == UnaryOp::reciprocal) return hn::Div(one, x);
-  else if constexpr (kOp == UnaryOp::exp) return exp(d, x);
-  else if constexpr (kOp == UnaryOp::log) return log(d, x);
-  else if constexpr (kOp == UnaryOp::sqrt) return hn::Sqrt(x);
-  else if constexpr (kOp == UnaryOp::rsqrt) return hn::Div(one, hn::Sqrt(x));
-  else if constexpr (kOp == UnaryOp::sin) return sin(d, x);
-  else if constexpr (kOp == UnaryOp::cos) return cos(d, x);
-  else if constexpr (kOp == UnaryOp::tanh) return tanh(d, x);
-  else if constexpr (kOp == UnaryOp::sigmoid) return sigmoid(d, x);
+  else if constexpr (kOp == UnaryOp::square)
+    return hn::Mul(x, x);
+  else if constexpr (kOp == UnaryOp::reciprocal)
+    return hn::Div(one, x);
+  else if constexpr (kOp == UnaryOp::exp)
+    return exp(d, x);
+  else if constexpr (kOp == UnaryOp::log)
+    return log(d, x);
+  else if constexpr (kOp == UnaryOp::sqrt)
+    return hn::Sqrt(x);
+  else if constexpr (kOp == UnaryOp::rsqrt)
+    return hn::Div(one, hn::Sqrt(x));
+  else if constexpr (kOp == UnaryOp::sin)
+    return sin(d, x);
+  else if constexpr (kOp == UnaryOp::cos)
+    return cos(d, x);
+  else if constexpr (kOp == UnaryOp::tanh)
+    return tanh(d, x);
+  else if constexpr (kOp == UnaryOp::sigmoid)
+    return sigmoid(d, x);
   else if constexpr (kOp == UnaryOp::relu)  // written so that a NaN stays
     return hn::IfThenZeroElse(hn::Le(x, zero), x);
   else if constexpr (kOp == UnaryOp::gelu)
     return hn::Mul(hn::Mul(x, half), hn::Add(one, erf(d, hn::Mul(x, constant(d, kSqrtHalf)))));
   else if constexpr (kOp == UnaryOp::gelu_tanh)
-    return hn::Mul(hn::Mul(x, half), hn::Add(one, gelu_tanh_factor(d, x)));
-  else if constexpr (kOp == UnaryOp::silu) return hn::Mul(x, sigmoid(d, x));
+    return hn::Mul(x, gelu_tanh_gate(d, x));
+  else if constexpr (kOp == UnaryOp::silu)
+    return hn::Mul(x, sigmoid(d, x));
   else if constexpr (kOp == UnaryOp::elu)
-    return hn::IfThenElse(hn::Gt(x, zero), x, hn::Mul(a, expm1_nonpositive(d, nonpositive_part(d, x))));
+    return hn::IfThenElse(hn::Gt(x, zero), x,
+                          hn::Mul(a, expm1_nonpositive(d, nonpositive_part(d, x))));
   else if constexpr (kOp == UnaryOp::clamp) {  // comparisons with a NaN are false: it stays
     const V raised = hn::IfThenElse(hn::Lt(x, a), a, x);
     return hn::IfThenElse(hn::Gt(raised, b), b, raised);
@@ -111,96 +96,60 @@ void cube_block(std::int64_t n, void* y, const void* x, const UnaryParams&) {
       static_cast<const T*>(x));
 }
 
-// dx = dy f'. Where f' is shorter in y = f(x), the source is y: tanh' = 1 - y^2, sigmoid' = y (1 - y).
-template <UnaryOp kOp, class D, class V>
-HWY_INLINE V activation_gradient(D d, V dy, V source, V a) {
-  const V zero = hn::Zero(d), one = constant(d, 1), half = constant(d, 0.5);
-  const V x = source;
-  if constexpr (kOp == UnaryOp::relu) return hn::IfThenZeroElse(hn::Le(x, zero), dy);
-  else if constexpr (kOp == UnaryOp::tanh) return hn::Mul(dy, hn::NegMulAdd(source, source, one));
-  else if constexpr (kOp == UnaryOp::sigmoid)
-    return hn::Mul(dy, hn::Mul(source, hn::Sub(one, source)));
-  else if constexpr (kOp == UnaryOp::silu) {  // s + x s (1 - s)
-    const V s = sigmoid(d, x);
-    return hn::Mul(dy, hn::MulAdd(hn::Mul(x, s), hn::Sub(one, s), s));
-  } else if constexpr (kOp == UnaryOp::elu) {
-    const V slope = hn::Mul(a, exp(d, nonpositive_part(d, x)));
-    return hn::Mul(dy, hn::IfThenElse(hn::Gt(x, zero), one, slope));
-  } else if constexpr (kOp == UnaryOp::gelu) {  // Phi(x) + x phi(x)
-    const V cdf = hn::MulAdd(half, erf(d, hn::Mul(x, constant(d, kSqrtHalf))), half);
-    const V pdf = hn::Mul(constant(d, kInvSqrt2Pi), exp(d, hn::Mul(hn::Mul(x, x), hn::Neg(half))));
-    return hn::Mul(dy, hn::MulAdd(x, pdf, cdf));
-  } else {
-    static_assert(kOp == UnaryOp::gelu_tanh);
-    // (1 + t)/2 + x/2 (1 - t^2) u', u the tanh's argument. Where t is +-1, u' may be infinite.
-    const V t = gelu_tanh_factor(d, x);
-    const V slope = hn::NegMulAdd(t, t, one);
-    const V inner = hn::Mul(constant(d, kSqrt2OverPi),
-                            hn::MulAdd(hn::Mul(x, x), constant(d, 3 * kGeluCubic), one));
-    const V bend = hn::IfThenZeroElse(hn::Eq(slope, zero), hn::Mul(hn::Mul(x, slope), inner));
-    return hn::Mul(dy, hn::Mul(half, hn::Add(hn::Add(one, t), bend)));
-  }
-}
-
-template <typename T, UnaryOp kOp>
-void activation_block(std::int64_t n, void* dx, const void* dy, const void* source,
-                      const UnaryParams& params) {
-  const auto a = constant(hn::ScalableTag<T>(), params.a);
-  map_vectors(
-      n, [&](auto d, auto g, auto s) HWY_ATTR { return activation_gradient<kOp>(d, g, s, a); },
-      static_cast<T*>(dx), static_cast<const T*>(dy), static_cast<const T*>(source));
-}
-
 template <typename T>
 UnaryKernel float_kernel(UnaryOp op) {
   switch (op) {
-    case UnaryOp::neg: return unary_block<T, UnaryOp::neg>;
-    case UnaryOp::abs: return unary_block<T, UnaryOp::abs>;
-    case UnaryOp::sign: return unary_block<T, UnaryOp::sign>;
-    case UnaryOp::square: return unary_block<T, UnaryOp::square>;
-    case UnaryOp::reciprocal: return unary_block<T, UnaryOp::reciprocal>;
-    case UnaryOp::exp: return unary_block<T, UnaryOp::exp>;
-    case UnaryOp::log: return unary_block<T, UnaryOp::log>;
-    case UnaryOp::sqrt: return unary_block<T, UnaryOp::sqrt>;
-    case UnaryOp::rsqrt: return unary_block<T, UnaryOp::rsqrt>;
-    case UnaryOp::sin: return unary_block<T, UnaryOp::sin>;
-    case UnaryOp::cos: return unary_block<T, UnaryOp::cos>;
-    case UnaryOp::tanh: return unary_block<T, UnaryOp::tanh>;
-    case UnaryOp::sigmoid: return unary_block<T, UnaryOp::sigmoid>;
-    case UnaryOp::relu: return unary_block<T, UnaryOp::relu>;
-    case UnaryOp::gelu: return unary_block<T, UnaryOp::gelu>;
-    case UnaryOp::gelu_tanh: return unary_block<T, UnaryOp::gelu_tanh>;
-    case UnaryOp::silu: return unary_block<T, UnaryOp::silu>;
-    case UnaryOp::elu: return unary_block<T, UnaryOp::elu>;
-    case UnaryOp::clamp: return unary_block<T, UnaryOp::clamp>;
-    case UnaryOp::pow_scalar: return cube_block<T>;  // the other exponents are not for vectors
-    case UnaryOp::erf: return unary_block<T, UnaryOp::erf>;
+    case UnaryOp::neg:
+      return unary_block<T, UnaryOp::neg>;
+    case UnaryOp::abs:
+      return unary_block<T, UnaryOp::abs>;
+    case UnaryOp::sign:
+      return unary_block<T, UnaryOp::sign>;
+    case UnaryOp::square:
+      return unary_block<T, UnaryOp::square>;
+    case UnaryOp::reciprocal:
+      return unary_block<T, UnaryOp::reciprocal>;
+    case UnaryOp::exp:
+      return unary_block<T, UnaryOp::exp>;
+    case UnaryOp::log:
+      return unary_block<T, UnaryOp::log>;
+    case UnaryOp::sqrt:
+      return unary_block<T, UnaryOp::sqrt>;
+    case UnaryOp::rsqrt:
+      return unary_block<T, UnaryOp::rsqrt>;
+    case UnaryOp::sin:
+      return unary_block<T, UnaryOp::sin>;
+    case UnaryOp::cos:
+      return unary_block<T, UnaryOp::cos>;
+    case UnaryOp::tanh:
+      return unary_block<T, UnaryOp::tanh>;
+    case UnaryOp::sigmoid:
+      return unary_block<T, UnaryOp::sigmoid>;
+    case UnaryOp::relu:
+      return unary_block<T, UnaryOp::relu>;
+    case UnaryOp::gelu:
+      return unary_block<T, UnaryOp::gelu>;
+    case UnaryOp::gelu_tanh:
+      return unary_block<T, UnaryOp::gelu_tanh>;
+    case UnaryOp::silu:
+      return unary_block<T, UnaryOp::silu>;
+    case UnaryOp::elu:
+      return unary_block<T, UnaryOp::elu>;
+    case UnaryOp::clamp:
+      return unary_block<T, UnaryOp::clamp>;
+    case UnaryOp::pow_scalar:
+      return cube_block<T>;  // the other exponents are not for vectors
+    case UnaryOp::erf:
+      return unary_block<T, UnaryOp::erf>;
     case UnaryOp::is_finite:
-    case UnaryOp::logical_not: break;
+    case UnaryOp::logical_not:
+      break;
   }
   return nullptr;
 }
 
-template <typename T>
-ActivationKernel activation_kernel(UnaryOp op) {
-  switch (op) {
-    case UnaryOp::relu: return activation_block<T, UnaryOp::relu>;
-    case UnaryOp::gelu: return activation_block<T, UnaryOp::gelu>;
-    case UnaryOp::gelu_tanh: return activation_block<T, UnaryOp::gelu_tanh>;
-    case UnaryOp::silu: return activation_block<T, UnaryOp::silu>;
-    case UnaryOp::tanh: return activation_block<T, UnaryOp::tanh>;
-    case UnaryOp::sigmoid: return activation_block<T, UnaryOp::sigmoid>;
-    case UnaryOp::elu: return activation_block<T, UnaryOp::elu>;
-    default: return nullptr;
-  }
-}
-
 UnaryKernel find_float_kernel(UnaryOp op, DType dtype) {
   return dtype == DType::float64 ? float_kernel<double>(op) : float_kernel<float>(op);
-}
-
-ActivationKernel find_activation_kernel(UnaryOp op, DType dtype) {
-  return dtype == DType::float64 ? activation_kernel<double>(op) : activation_kernel<float>(op);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -212,14 +161,13 @@ HWY_AFTER_NAMESPACE();
 
 namespace keymix::cpu_backend {
 HWY_EXPORT(find_float_kernel);
-HWY_EXPORT(find_activation_kernel);
 
 namespace {
 
 constexpr std::array<std::string_view, 23> kUnaryNames = {
-    "neg",  "abs",     "sign",   "square", "reciprocal", "exp",       "log",  "sqrt",
-    "rsqrt", "sin",    "cos",    "tanh",   "sigmoid",    "relu",      "gelu", "gelu_tanh",
-    "silu", "elu",     "clamp",  "pow",    "erf",        "is_finite", "logical_not"};
+    "neg",   "abs", "sign",  "square", "reciprocal", "exp",       "log",        "sqrt",
+    "rsqrt", "sin", "cos",   "tanh",   "sigmoid",    "relu",      "gelu",       "gelu_tanh",
+    "silu",  "elu", "clamp", "pow",    "erf",        "is_finite", "logical_not"};
 
 std::string_view name_of(UnaryOp op) { return kUnaryNames[static_cast<std::size_t>(op)]; }
 
@@ -267,7 +215,8 @@ UnaryKernel integer_kernel(UnaryOp op) {
         const auto exponent = convert_value<std::int64_t>(params.a);
         map_loop<T, T>(n, y, x, [=](T v) { return integer_pow(v, exponent); });
       };
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 
@@ -287,34 +236,47 @@ UnaryKernel predicate_kernel(UnaryOp op) {
     };
   return [](std::int64_t n, void* y, const void* x, const UnaryParams&) {
     map_loop<T, std::uint8_t>(n, y, x, [](T v) -> std::uint8_t {
-      if constexpr (std::is_floating_point_v<T>) return std::abs(v) <= std::numeric_limits<T>::max();
-      else return 1;
+      if constexpr (std::is_floating_point_v<T>)
+        return std::abs(v) <= std::numeric_limits<T>::max();
+      else
+        return 1;
     });
   };
 }
 
 UnaryKernel find_predicate_kernel(UnaryOp op, DType computed) {
   switch (computed) {
-    case DType::int32: return predicate_kernel<std::int32_t>(op);
-    case DType::int64: return predicate_kernel<std::int64_t>(op);
-    case DType::float32: return predicate_kernel<float>(op);
-    case DType::float64: return predicate_kernel<double>(op);
-    default: return predicate_kernel<std::uint8_t>(op);
+    case DType::int32:
+      return predicate_kernel<std::int32_t>(op);
+    case DType::int64:
+      return predicate_kernel<std::int64_t>(op);
+    case DType::float32:
+      return predicate_kernel<float>(op);
+    case DType::float64:
+      return predicate_kernel<double>(op);
+    default:
+      return predicate_kernel<std::uint8_t>(op);
   }
 }
 
 UnaryKernel find_integer_kernel(UnaryOp op, DType dtype) {
   switch (dtype) {
-    case DType::uint8: return integer_kernel<std::uint8_t>(op);
-    case DType::int32: return integer_kernel<std::int32_t>(op);
-    case DType::int64: return integer_kernel<std::int64_t>(op);
-    default: return nullptr;
+    case DType::uint8:
+      return integer_kernel<std::uint8_t>(op);
+    case DType::int32:
+      return integer_kernel<std::int32_t>(op);
+    case DType::int64:
+      return integer_kernel<std::int64_t>(op);
+    default:
+      return nullptr;
   }
 }
 
 // Exponents that have a shorter way take it, as in PyTorch (so x^0.5 is sqrt x, NaN for -inf).
 UnaryKernel find_pow_kernel(double exponent, DType computed) {
-  const auto kernel = [&](UnaryOp op) { return HWY_DYNAMIC_DISPATCH(find_float_kernel)(op, computed); };
+  const auto kernel = [&](UnaryOp op) {
+    return HWY_DYNAMIC_DISPATCH(find_float_kernel)(op, computed);
+  };
   if (exponent == 2) return kernel(UnaryOp::square);
   if (exponent == 3) return kernel(UnaryOp::pow_scalar);
   if (exponent == 0.5) return kernel(UnaryOp::sqrt);
@@ -332,11 +294,15 @@ std::int64_t grain_of(UnaryOp op, DType computed) {
     case UnaryOp::relu:
     case UnaryOp::clamp:
     case UnaryOp::is_finite:
-    case UnaryOp::logical_not: return kCheapGrain;
-    case UnaryOp::pow_scalar: return kScalarGrain;
+    case UnaryOp::logical_not:
+      return kCheapGrain;
+    case UnaryOp::pow_scalar:
+      return kScalarGrain;
     case UnaryOp::erf:
-    case UnaryOp::gelu: return computed == DType::float64 ? kScalarGrain : kFunctionGrain;
-    default: return kFunctionGrain;
+    case UnaryOp::gelu:
+      return computed == DType::float64 ? kScalarGrain : kFunctionGrain;
+    default:
+      return kFunctionGrain;
   }
 }
 
@@ -346,34 +312,24 @@ void CpuBackend::unary(UnaryOp op, const MutView& y, const ConstView& x, UnaryPa
   const bool predicate = op == UnaryOp::is_finite || op == UnaryOp::logical_not;
   const DType computed = compute_dtype(x.dtype);
   UnaryKernel kernel = nullptr;
-  if (predicate) kernel = find_predicate_kernel(op, computed);
-  else if (!is_floating(computed)) kernel = find_integer_kernel(op, computed);
-  else if (op == UnaryOp::pow_scalar) kernel = find_pow_kernel(params.a, computed);
-  else kernel = HWY_DYNAMIC_DISPATCH(find_float_kernel)(op, computed);
-  check(kernel != nullptr, "{}: the CPU has no kernel for {}; {} was needed", name_of(op),
-        to_string(x.dtype),
-        find_integer_kernel(op, DType::int64) ? "an integer or floating dtype" : "a floating dtype");
+  if (predicate)
+    kernel = find_predicate_kernel(op, computed);
+  else if (!is_floating(computed))
+    kernel = find_integer_kernel(op, computed);
+  else if (op == UnaryOp::pow_scalar)
+    kernel = find_pow_kernel(params.a, computed);
+  else
+    kernel = HWY_DYNAMIC_DISPATCH(find_float_kernel)(op, computed);
+  check(
+      kernel != nullptr, "{}: the CPU has no kernel for {}; {} was needed", name_of(op),
+      to_string(x.dtype),
+      find_integer_kernel(op, DType::int64) ? "an integer or floating dtype" : "a floating dtype");
 
   const auto loop = make_loop(LoopOrder::any, y, x);
   run_elementwise(loop, {predicate ? DType::bool_ : computed, computed}, grain_of(op, computed),
                   [&](std::int64_t n, const std::array<std::byte*, 2>& blocks) {
                     kernel(n, blocks[0], blocks[1], params);
                   });
-}
-
-bool CpuBackend::activation_backward(const ActivationBackwardArgs& args) {
-  const DType dtype = args.dx.dtype;
-  if (dtype != DType::float32 && dtype != DType::float64) return false;
-  const ActivationKernel kernel = HWY_DYNAMIC_DISPATCH(find_activation_kernel)(args.op, dtype);
-  if (kernel == nullptr) return false;
-
-  const bool from_y = args.op == UnaryOp::tanh || args.op == UnaryOp::sigmoid;
-  const auto loop = make_loop(LoopOrder::any, args.dx, args.dy, from_y ? args.y : args.x);
-  run_elementwise(loop, {dtype, dtype, dtype}, kFunctionGrain,
-                  [&](std::int64_t n, const std::array<std::byte*, 3>& blocks) {
-                    kernel(n, blocks[0], blocks[1], blocks[2], args.params);
-                  });
-  return true;
 }
 
 }  // namespace keymix::cpu_backend

@@ -47,8 +47,7 @@ int run_gnuplot(const std::string& script) {
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
   pid_t child = 0;
-  const int failure =
-      posix_spawnp(&child, "gnuplot", &actions, nullptr, arguments.data(), environ);
+  const int failure = posix_spawnp(&child, "gnuplot", &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (failure != 0) return -1;
   int status = 0;
@@ -69,23 +68,26 @@ std::string curves_script(const std::vector<Result>& results, double majority,
     const char* colour = kColours[i % kColours.size()];
     script += data_block("loss_" + result.name, result.loss);
     script += data_block("dev_" + result.name, result.dev);
-    loss.push_back(fmt::format("$loss_{} with lines lw 2 lc rgb '{}' title '{}'", result.name,
-                               colour, title));
+    loss.push_back(
+        fmt::format("$loss_{} with lines lw 2 lc rgb '{}' title '{}'", result.name, colour, title));
     dev.push_back(fmt::format("$dev_{} with linespoints lw 2 pt 7 ps 0.8 lc rgb '{}' title '{}'",
                               result.name, colour, title));
   }
   dev.push_back(fmt::format("{} with lines lw 2 dt 2 lc rgb '#777777' title 'majority'", majority));
-  script += "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) { "
-            "set terminal pngcairo size 1200,480 font 'Sans,12' } "
-            "else { set terminal png size 1200,480 }\n";
+  script +=
+      "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) { "
+      "set terminal pngcairo size 1200,480 font 'Sans,12' } "
+      "else { set terminal png size 1200,480 }\n";
   script += fmt::format("set output {}\n", quoted(png));
-  script += "set multiplot layout 1,2\n"
-            "set grid lc rgb '#dddddd' lt 1\nset border 3\nset tics nomirror\n"
-            "set xlabel 'step'\nset xrange [0:*]\nset key top right\n"
-            "set title 'ListOps: training loss'\nset ylabel 'cross entropy'\n";
+  script +=
+      "set multiplot layout 1,2\n"
+      "set grid lc rgb '#dddddd' lt 1\nset border 3\nset tics nomirror\n"
+      "set xlabel 'step'\nset xrange [0:*]\nset key top right\n"
+      "set title 'ListOps: training loss'\nset ylabel 'cross entropy'\n";
   script += fmt::format("plot {}\n", fmt::join(loss, ", "));
-  script += "set key bottom right\nset yrange [0:100]\n"
-            "set title 'ListOps: accuracy on the development set'\nset ylabel 'accuracy, %'\n";
+  script +=
+      "set key bottom right\nset yrange [0:100]\n"
+      "set title 'ListOps: accuracy on the development set'\nset ylabel 'accuracy, %'\n";
   script += fmt::format("plot {}\n", fmt::join(dev, ", "));
   return script + "unset multiplot\nunset output\n";
 }

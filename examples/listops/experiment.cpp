@@ -24,7 +24,9 @@ double milliseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
-Tensor tokens_of(const Batch& batch) { return from_values(batch.tokens, {batch.size, batch.length}); }
+Tensor tokens_of(const Batch& batch) {
+  return from_values(batch.tokens, {batch.size, batch.length});
+}
 Tensor labels_of(const Batch& batch) { return from_values(batch.labels, {batch.size}); }
 
 double median(std::vector<double> values) {
@@ -100,11 +102,11 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
   const nn::ParameterList parameters = model.parameters();
   optim::AdamW adam(parameters, {.eps = 1e-6, .weight_decay = options.weight_decay});
   // As PyTorch's OneCycleLR does by default, beta1 goes from 0.95 to 0.85 and back.
-  const optim::OneCycle rate{.max_lr = options.lr,
-                             .steps = options.steps,
-                             .pct_start = static_cast<double>(options.warmup) /
-                                          static_cast<double>(options.steps),
-                             .anneal = optim::linear};
+  const optim::OneCycle rate{
+      .max_lr = options.lr,
+      .steps = options.steps,
+      .pct_start = static_cast<double>(options.warmup) / static_cast<double>(options.steps),
+      .anneal = optim::linear};
   Sampler batches(data.train, options.batch, length, options.seed);
 
   Result result{.name = choice.name,
@@ -161,8 +163,10 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
     if (bar.due(step)) {
       const std::string dev =
           result.dev.empty() ? "  – " : fmt::format("{:4.1f}", result.dev.back().value);
-      bar.draw(step, fmt::format("loss {:.2f}  dev {} %  {:>6} tok/s", running.smooth, dev,
-                                 train::grouped(std::llround(1e3 * static_cast<double>(symbols) / total_ms))));
+      bar.draw(
+          step,
+          fmt::format("loss {:.2f}  dev {} %  {:>6} tok/s", running.smooth, dev,
+                      train::grouped(std::llround(1e3 * static_cast<double>(symbols) / total_ms))));
     }
   }
 

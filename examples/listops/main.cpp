@@ -51,11 +51,10 @@ void run(const listops::Options& options, const listops::Splits& data) {
   fmt::print("\n");
   std::vector<listops::Result> results;
   for (const listops::ModelOptions& model : options.models)
-    results.push_back(
-        listops::train(model, data, options.training, model_folder(options, model)));
+    results.push_back(listops::train(model, data, options.training, model_folder(options, model)));
   fmt::print("\n{}\n", listops::result_table(results, data));
 
-  const double majority = listops::majority_accuracy(data.train, data.dev);
+  const double majority = listops::majority_accuracy(data.dev);
   const std::string problem = listops::draw_curves(results, majority, options.out);
   const std::string curves =
       problem.empty() ? options.out + "/curves.png" : fmt::format("not drawn: {}", problem);

@@ -46,8 +46,9 @@ void Metrics::start(const Result& model, const TrainOptions& options) {
 }
 
 void Metrics::loss(const Point& mean, double lr, double ms) {
-  write_line(Json{{"event", "loss"}, {"step", mean.step}, {"loss", mean.value}, {"lr", lr}, {"ms", ms}}
-                 .dump());
+  write_line(
+      Json{{"event", "loss"}, {"step", mean.step}, {"loss", mean.value}, {"lr", lr}, {"ms", ms}}
+          .dump());
 }
 
 void Metrics::evaluation(const Point& dev) {

@@ -136,6 +136,7 @@ void add_model_flags(CLI::App& app, Flags& flags) {
     return app.add_option(name, value, what)->type_name(type)->group("Model");
   };
   add("--model", flags.models, "softmax, mgk, smgk or all; may be repeated", "NAME")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
       ->delimiter(',')
       ->default_str("softmax,mgk");
@@ -219,8 +220,8 @@ void check_training(Flags& flags) {
   check_range("--steps", training.steps, 1, kMostSteps);
   check_range("--batch", training.batch, 1, kMostWidth);
   check_range("--eval-every", training.eval_every, 1, kMostSteps);
-  training.warmup = flags.warmup.value_or(
-      std::llround(flags.warmup_share * static_cast<double>(training.steps)));
+  training.warmup =
+      flags.warmup.value_or(std::llround(flags.warmup_share * static_cast<double>(training.steps)));
   check_range("--warmup", training.warmup, 0, training.steps);
   keymix::check(training.lr > 0 && std::isfinite(training.lr),
                 "--lr: not a learning rate; got {}; needed a number greater than 0", training.lr);
@@ -238,8 +239,9 @@ void check_classifier(Flags& flags) {
   check_range("--head-dim", flags.head_dim, 1, kMostWidth);
   check_range("--mlp", classifier.mlp, 1, kMostWidth);
   classifier.head_dim = flags.head_dim;
-  classifier.positions = std::array{nn::learned, nn::sinusoidal}[choice(
-      "--positions", flags.positions, {"learned", "sinusoidal"})];
+  classifier.positions =
+      std::array{nn::learned,
+                 nn::sinusoidal}[choice("--positions", flags.positions, {"learned", "sinusoidal"})];
   const auto check_probability = [](const char* flag, double p) {
     keymix::check(p >= 0 && p < 1, "{}: not a probability; got {}; needed 0 <= p < 1", flag, p);
   };
@@ -252,8 +254,10 @@ std::vector<ModelOptions> make_models(const CLI::App& app, const Flags& flags) {
   static const std::vector<std::string> names = {"softmax", "mgk", "smgk"};
   std::array<bool, 3> wanted = {flags.models.empty(), flags.models.empty(), false};
   for (const std::string& word : flags.models) {
-    if (word == "all") wanted.fill(true);
-    else wanted[choice("--model", word, {"softmax", "mgk", "smgk", "all"})] = true;
+    if (word == "all")
+      wanted.fill(true);
+    else
+      wanted[choice("--model", word, {"softmax", "mgk", "smgk", "all"})] = true;
   }
   for (const char* flag : {"--components", "--mixing", "--mixing-shared"})
     keymix::check(app.count(flag) == 0 || wanted[1] || wanted[2],
@@ -265,8 +269,9 @@ std::vector<ModelOptions> make_models(const CLI::App& app, const Flags& flags) {
   const nn::Mixing mixing = {
       .kind = std::array{nn::clamp_weights, nn::softmax_weights, nn::uniform_weights}[choice(
           "--mixing", flags.mixing, {"clamp", "softmax", "uniform"})],
-      .shared = std::array{nn::per_layer, nn::per_head}[choice(
-          "--mixing-shared", flags.mixing_shared, {"layer", "head"})]};
+      .shared = std::array{
+          nn::per_layer,
+          nn::per_head}[choice("--mixing-shared", flags.mixing_shared, {"layer", "head"})]};
   const std::array<nn::AttentionOptions, 3> attention = {
       nn::Softmax{}, nn::Mgk{.components = components, .mixing = mixing},
       nn::Smgk{.components = components, .mixing = mixing}};
@@ -282,13 +287,20 @@ std::vector<ModelOptions> make_models(const CLI::App& app, const Flags& flags) {
   return models;
 }
 
+// CLI11 sets groups two lines apart; one is enough.
+std::string help_text(const CLI::App& app) {
+  std::string text = app.help();
+  for (std::size_t at; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);
+  return text;
+}
+
 // --setting comes first, because the other defaults, and what --help shows, follow from it.
 Flags flags_of_setting(const std::vector<std::string>& reversed) {
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();
   std::string setting = "short";
-  app.add_option("--setting", setting);
+  app.add_option("--setting", setting)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.parse(std::vector<std::string>(reversed));
   return choice("--setting", setting, {"short", "lra"}) == 0 ? short_flags() : lra_flags();
 }
@@ -303,23 +315,29 @@ Options parse_options(const std::vector<std::string>& arguments) {
     Flags flags = flags_of_setting(reversed);
     flags.options.threads = keymix::num_threads();
 
-    CLI::App app{"Trains Transformers with softmax attention and with mixtures of keys on ListOps:\n"
-                 "nested lists such as [MAX 2 [MIN 3 4 ] 9 ], whose value (9) is to be found.",
-                 "listops"};
+    CLI::App app{
+        "Trains Transformers with softmax attention and with mixtures of keys on ListOps:\n"
+        "nested lists such as [MAX 2 [MIN 3 4 ] 9 ], whose value (9) is to be found.",
+        "listops"};
     auto formatter = std::make_shared<Formatter>();
     formatter->column_width(26);
     app.formatter(formatter);
-    app.set_help_flag("-h,--help", "print this and end")->group("Run");
     app.option_defaults()->always_capture_default();
+    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     add_data_flags(app, flags);
     add_model_flags(app, flags);
     add_training_flags(app, flags);
+    app.set_help_flag("-h,--help", "print this and end")->group("Run");
+    app.allow_extras();
     try {
       app.parse(std::vector<std::string>(reversed));
     } catch (const CLI::CallForHelp&) {
-      flags.options.answer = app.help();
+      flags.options.answer = help_text(app);
       return std::move(flags.options);
     }
+    const std::vector<std::string> extras = app.remaining();
+    keymix::check(extras.empty(), "{}: unknown argument; needed flags that --help lists",
+                  extras.empty() ? "" : extras.front());
     if (flags.version) {
       flags.options.answer = fmt::format("keymix {}\n", keymix::version());
       return std::move(flags.options);

@@ -13,9 +13,9 @@ namespace listops {
 
 // Where the trees come from: a folder, three files, or the generator.
 struct DataOptions {
-  std::string folder;           // with basic_train.tsv, basic_val.tsv and basic_test.tsv
+  std::string folder;  // with basic_train.tsv, basic_val.tsv and basic_test.tsv
   std::string train, dev, test;
-  ReadOptions read;             // for either; max_length is also what all are padded to
+  ReadOptions read;  // for either; max_length is also what all are padded to
   Setting setting;
   std::uint64_t seed = 1;
 
@@ -28,7 +28,7 @@ struct ModelOptions {
   std::int64_t components = 1;  // keys per head and position
   keymix::nn::ClassifierOptions classifier;
 
-  std::string label() const;    // "mgk 4": the name and the heads
+  std::string label() const;  // "mgk 4": the name and the heads
 };
 
 struct TrainOptions {
@@ -38,8 +38,8 @@ struct TrainOptions {
   std::int64_t eval_every = 200;  // steps
   double lr = 1e-3;               // the greatest
   double weight_decay = 0.01;
-  double clip = 1.0;              // greatest norm of all gradients together; 0: no limit
-  std::uint64_t seed = 1;         // of initial weights, batches and dropout
+  double clip = 1.0;       // greatest norm of all gradients together; 0: no limit
+  std::uint64_t seed = 1;  // of initial weights, batches and dropout
 };
 
 struct Options {
@@ -53,7 +53,7 @@ struct Options {
 };
 
 // Throws keymix::Error on a flag that is unknown, malformed, impossible, or without effect beside
-// the others. Reads no file.
+// the others. Of a flag that is repeated the last counts, but of --model all do. Reads no file.
 Options parse_options(const std::vector<std::string>& arguments);
 
 // Reads or generates.

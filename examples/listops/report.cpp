@@ -29,20 +29,20 @@ std::string describe_data(const Splits& data, const DataOptions& options) {
       longest = std::max(longest, example.tokens.size());
     }
   const std::string source =
-      options.generated()        ? fmt::format("generated (seed {})", options.seed)
-      : !options.folder.empty() ? fmt::format("from {}", options.folder)
-                                 : fmt::format("from {}, {}, {}", options.train, options.dev, options.test);
+      options.generated() ? fmt::format("generated (seed {})", options.seed)
+      : !options.folder.empty()
+          ? fmt::format("from {}", options.folder)
+          : fmt::format("from {}, {}, {}", options.train, options.dev, options.test);
   return fmt::format("{} train / {} dev / {} test trees of {}–{} symbols, {}",
                      grouped(std::ssize(data.train)), grouped(std::ssize(data.dev)),
                      grouped(std::ssize(data.test)), shortest, longest, source);
 }
 
-double majority_accuracy(const Dataset& train, const Dataset& dataset) {
+double majority_accuracy(const Dataset& dataset) {
   std::array<std::int64_t, label_count> counts{};
-  for (const Example& example : train) ++counts[static_cast<std::size_t>(example.label)];
-  const auto commonest = std::max_element(counts.begin(), counts.end()) - counts.begin();
-  const auto right = std::ranges::count(dataset, commonest, &Example::label);
-  return 100.0 * static_cast<double>(right) / static_cast<double>(dataset.size());
+  for (const Example& example : dataset) ++counts[static_cast<std::size_t>(example.label)];
+  return 100.0 * static_cast<double>(std::ranges::max(counts)) /
+         static_cast<double>(dataset.size());
 }
 
 std::string format_table(const std::vector<std::vector<std::string>>& rows) {
@@ -67,11 +67,12 @@ std::string result_table(const std::vector<Result>& results, const Splits& data)
   for (const Result& result : results)
     rows.push_back({result.name, std::to_string(result.heads), std::to_string(result.components),
                     grouped(result.parameters), fmt::format("{:.1f}", result.attention_mflop),
-                    fmt::format("{:.1f}", result.ms_per_step), fmt::format("{:.1f}", result.peak_mb),
-                    fmt::format("{:.1f}", result.best_dev), fmt::format("{:.1f}", result.test)});
+                    fmt::format("{:.1f}", result.ms_per_step),
+                    fmt::format("{:.1f}", result.peak_mb), fmt::format("{:.1f}", result.best_dev),
+                    fmt::format("{:.1f}", result.test)});
   rows.push_back({"majority", "–", "–", "–", "–", "–", "–",
-                  fmt::format("{:.1f}", majority_accuracy(data.train, data.dev)),
-                  fmt::format("{:.1f}", majority_accuracy(data.train, data.test))});
+                  fmt::format("{:.1f}", majority_accuracy(data.dev)),
+                  fmt::format("{:.1f}", majority_accuracy(data.test))});
   return format_table(rows);
 }
 

@@ -12,8 +12,8 @@ namespace listops {
 // "20,000 train / 2,000 dev / 2,000 test trees of 5–32 symbols, generated (seed 1)".
 std::string describe_data(const Splits& data, const DataOptions& options);
 
-// How often the commonest label of the training set is right, in percent of a data set.
-double majority_accuracy(const Dataset& train, const Dataset& dataset);
+// What guessing the commonest label of a data set gets right, in percent: no constant does better.
+double majority_accuracy(const Dataset& dataset);
 
 // The first column flush left, the others flush right, each as wide as its widest cell; the first
 // row is the header. Ends with a line end.

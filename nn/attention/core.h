@@ -15,7 +15,7 @@
 namespace keymix::nn {
 
 struct AttentionGeometry {
-  std::int64_t width = 0;       // of the model
+  std::int64_t width = 0;  // of the model
   std::int64_t heads = 0;
   std::int64_t head_dim = 0;    // of queries and keys
   std::int64_t value_dim = 0;   // of values, per head
@@ -38,7 +38,8 @@ struct AttentionInput {
 class AttentionCore : public Module {
  public:
   // Built with the scope of its attention layer, whose path it shares.
-  AttentionCore(Scope scope, const AttentionGeometry& geometry, std::string_view type = "AttentionCore")
+  AttentionCore(Scope scope, const AttentionGeometry& geometry,
+                std::string_view type = "AttentionCore")
       : Module(scope, type), geometry_(geometry) {}
   virtual ~AttentionCore() = default;
 

@@ -33,32 +33,37 @@ Tensor per_component(const std::vector<double>& values, MixingShared shared, std
 template <typename Options>
 Mixture make_mixture(std::string_view type, const Scope& scope, const AttentionGeometry& geometry,
                      const Options& options) {
-  check(options.components >= 1, "{} '{}': impossible mixture; got components = {}; needed 1 or more", type,
-        scope.path(), options.components);
+  check(options.components >= 1,
+        "{} '{}': impossible mixture; got components = {}; needed 1 or more", type, scope.path(),
+        options.components);
   const auto count = static_cast<std::size_t>(options.components);
   std::vector<double> factors = options.bandwidth_factors;
   if (factors.empty()) factors.assign(count, 1.0);
-  check(factors.size() == count && std::all_of(factors.begin(), factors.end(), [](double f) { return f > 0; }),
-        "{} '{}': bandwidth_factors do not fit; got [{}]; needed {} positive numbers, one per component", type,
-        scope.path(), fmt::join(factors, ", "), count);
+  check(factors.size() == count &&
+            std::all_of(factors.begin(), factors.end(), [](double f) { return f > 0; }),
+        "{} '{}': bandwidth_factors do not fit; got [{}]; needed {} positive numbers, one per "
+        "component",
+        type, scope.path(), fmt::join(factors, ", "), count);
 
   Mixture mixture{.components = options.components, .mode = options.mode, .mixing = options.mixing};
   if (options.mode == AttentionMode::soft && options.mixing.kind != uniform_weights) {
     const double initial =
         options.mixing.kind == clamp_weights ? 1.0 / static_cast<double>(options.components) : 0.0;
     mixture.weights = scope.parameter(
-        "mixing", per_component(std::vector<double>(count, initial), options.mixing.shared, geometry.heads));
+        "mixing",
+        per_component(std::vector<double>(count, initial), options.mixing.shared, geometry.heads));
   }
   const double variance = std::sqrt(static_cast<double>(geometry.head_dim));
   if (options.learn_variance) {
     std::vector<double> initial;
     for (double factor : factors) initial.push_back(std::log(variance / factor));
-    mixture.log_variance =
-        scope.parameter("log_variance", per_component(initial, options.mixing.shared, geometry.heads));
+    mixture.log_variance = scope.parameter(
+        "log_variance", per_component(initial, options.mixing.shared, geometry.heads));
   } else if (!options.bandwidth_factors.empty()) {
     for (double& factor : factors) factor /= variance;
-    mixture.inverse_variance = scope.buffer(
-        "inverse_variance", per_component(factors, per_layer, 1).unsqueeze(0), {.persistent = false});
+    mixture.inverse_variance =
+        scope.buffer("inverse_variance", per_component(factors, per_layer, 1).unsqueeze(0),
+                     {.persistent = false});
   }
   return mixture;
 }
@@ -75,14 +80,18 @@ Tensor gaussian_attention(AttentionInputs inputs, const Mixture& mixture) {
 
 Tensor Mixture::log_weight() const {
   if (!weights.defined()) return {};
-  const Tensor log_pi = mixing.kind == clamp_weights ? keymix::log_weight(clamp(weights, 0.0, 1.0))
-                                                     : log_softmax(weights, -1);
+  // Clamped weights need not sum to one, but a common factor cancels in attention. Taking it out
+  // here takes the same direction, which is pure rounding, out of their gradient.
+  const Tensor scores =
+      mixing.kind == clamp_weights ? keymix::log_weight(clamp(weights, 0.0, 1.0)) : weights;
+  const Tensor log_pi = log_softmax(scores, -1);
   return log_pi.reshape({mixing.shared == per_head ? weights.size(0) : 1, components, 1});
 }
 
 Tensor Mixture::precision() const {
   if (!log_variance.defined()) return inverse_variance;
-  return exp(-log_variance).reshape({mixing.shared == per_head ? log_variance.size(0) : 1, components});
+  return exp(-log_variance)
+      .reshape({mixing.shared == per_head ? log_variance.size(0) : 1, components});
 }
 
 SoftmaxCore::SoftmaxCore(Scope scope, const AttentionGeometry& geometry, const Softmax&)
@@ -95,12 +104,16 @@ Tensor SoftmaxCore::forward(const AttentionInput& in) {
 }
 
 MgkCore::MgkCore(Scope scope, const AttentionGeometry& geometry, const Mgk& options)
-    : AttentionCore(scope, geometry, "MgkCore"), mixture(make_mixture("MgkCore", scope, geometry, options)) {}
+    : AttentionCore(scope, geometry, "MgkCore"),
+      mixture(make_mixture("MgkCore", scope, geometry, options)) {}
 
-Tensor MgkCore::forward(const AttentionInput& in) { return gaussian_attention(inputs_of(in, scope()), mixture); }
+Tensor MgkCore::forward(const AttentionInput& in) {
+  return gaussian_attention(inputs_of(in, scope()), mixture);
+}
 
 SmgkCore::SmgkCore(Scope scope, const AttentionGeometry& geometry, const Smgk& options)
-    : AttentionCore(scope, geometry, "SmgkCore"), mixture(make_mixture("SmgkCore", scope, geometry, options)) {
+    : AttentionCore(scope, geometry, "SmgkCore"),
+      mixture(make_mixture("SmgkCore", scope, geometry, options)) {
   const Shape first{1, geometry.heads, geometry.head_dim};
   const Shape others{options.components - 1, geometry.heads, geometry.head_dim};
   mu = scope.parameter("mu", concat({zeros(first), normal(others, 0.0, 0.5, scope.generator())}));
@@ -112,8 +125,11 @@ Tensor SmgkCore::forward(const AttentionInput& in) {
   return gaussian_attention(std::move(inputs), mixture);
 }
 
-AttentionOptions::AttentionOptions(Softmax options) : AttentionOptions(core<SoftmaxCore>(options)) {}
-AttentionOptions::AttentionOptions(Mgk options) : AttentionOptions(core<MgkCore>(std::move(options))) {}
-AttentionOptions::AttentionOptions(Smgk options) : AttentionOptions(core<SmgkCore>(std::move(options))) {}
+AttentionOptions::AttentionOptions(Softmax options)
+    : AttentionOptions(core<SoftmaxCore>(options)) {}
+AttentionOptions::AttentionOptions(Mgk options)
+    : AttentionOptions(core<MgkCore>(std::move(options))) {}
+AttentionOptions::AttentionOptions(Smgk options)
+    : AttentionOptions(core<SmgkCore>(std::move(options))) {}
 
 }  // namespace keymix::nn

@@ -14,11 +14,14 @@ struct Fans {
 };
 
 Fans fans_of(std::string_view op, const Tensor& tensor) {
-  check(tensor.ndim() >= 2, "{}: fan-in and fan-out need two dimensions; got {}; needed [out, in, …]", op,
+  check(tensor.ndim() >= 2,
+        "{}: fan-in and fan-out need two dimensions; got {}; needed [out, in, …]", op,
         tensor.shape());
-  const double receptive = static_cast<double>(tensor.numel()) /
-                           std::max(1.0, static_cast<double>(tensor.shape()[0] * tensor.shape()[1]));
-  return {static_cast<double>(tensor.shape()[1]) * receptive, static_cast<double>(tensor.shape()[0]) * receptive};
+  const double receptive =
+      static_cast<double>(tensor.numel()) /
+      std::max(1.0, static_cast<double>(tensor.shape()[0] * tensor.shape()[1]));
+  return {static_cast<double>(tensor.shape()[1]) * receptive,
+          static_cast<double>(tensor.shape()[0]) * receptive};
 }
 
 double xavier_stddev(std::string_view op, const Tensor& tensor, double gain) {
@@ -52,12 +55,14 @@ void ones(Tensor tensor) {
 
 void uniform(Tensor tensor, double low, double high, Generator& rng) {
   const NoGrad no_grad;
-  tensor.copy_(keymix::uniform(tensor.shape(), low, high, rng, {.dtype = tensor.dtype(), .device = tensor.device()}));
+  tensor.copy_(keymix::uniform(tensor.shape(), low, high, rng,
+                               {.dtype = tensor.dtype(), .device = tensor.device()}));
 }
 
 void normal(Tensor tensor, double mean, double stddev, Generator& rng) {
   const NoGrad no_grad;
-  tensor.copy_(keymix::normal(tensor.shape(), mean, stddev, rng, {.dtype = tensor.dtype(), .device = tensor.device()}));
+  tensor.copy_(keymix::normal(tensor.shape(), mean, stddev, rng,
+                              {.dtype = tensor.dtype(), .device = tensor.device()}));
 }
 
 void xavier_uniform(Tensor tensor, Generator& rng, double gain) {

@@ -15,7 +15,8 @@ void ones(Tensor tensor);
 void uniform(Tensor tensor, double low, double high, Generator& rng);
 void normal(Tensor tensor, double mean, double stddev, Generator& rng);
 
-// Glorot and Bengio 2010: variance gain^2 * 2 / (fan_in + fan_out). Throw Error below two dimensions.
+// Glorot and Bengio 2010: variance gain^2 * 2 / (fan_in + fan_out). Throw Error below two
+// dimensions.
 void xavier_uniform(Tensor tensor, Generator& rng, double gain = 1.0);
 void xavier_normal(Tensor tensor, Generator& rng, double gain = 1.0);
 

@@ -6,7 +6,8 @@
 namespace keymix::nn {
 
 void check_dropout(std::string_view layer, const Scope& scope, double p) {
-  check(p >= 0 && p < 1, "{} '{}': impossible dropout; got p = {}; needed 0 <= p < 1", layer, scope.path(), p);
+  check(p >= 0 && p < 1, "{} '{}': impossible dropout; got p = {}; needed 0 <= p < 1", layer,
+        scope.path(), p);
 }
 
 Dropout::Dropout(Scope scope, DropoutOptions options) : Module(scope, "Dropout"), p_(options.p) {

@@ -5,10 +5,12 @@
 
 namespace keymix::nn {
 
-LayerNorm::LayerNorm(Scope scope, LayerNormOptions options) : Module(scope, "LayerNorm"), eps_(options.eps) {
-  check(options.width > 0, "LayerNorm '{}': impossible size; got width = {}; needed 1 or more", scope.path(),
-        options.width);
-  check(options.eps > 0, "LayerNorm '{}': impossible eps; got {}; needed more than 0", scope.path(), options.eps);
+LayerNorm::LayerNorm(Scope scope, LayerNormOptions options)
+    : Module(scope, "LayerNorm"), eps_(options.eps) {
+  check(options.width > 0, "LayerNorm '{}': impossible size; got width = {}; needed 1 or more",
+        scope.path(), options.width);
+  check(options.eps > 0, "LayerNorm '{}': impossible eps; got {}; needed more than 0", scope.path(),
+        options.eps);
   weight = scope.parameter("weight", ones({options.width}));
   bias = scope.parameter("bias", zeros({options.width}));
 }

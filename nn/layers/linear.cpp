@@ -8,11 +8,14 @@
 namespace keymix::nn {
 
 Linear::Linear(Scope scope, LinearOptions options) : Module(scope, "Linear") {
-  check(options.in > 0 && options.out > 0, "Linear '{}': impossible size; got in = {}, out = {}; needed 1 or more",
-        scope.path(), options.in, options.out);
+  check(options.in > 0 && options.out > 0,
+        "Linear '{}': impossible size; got in = {}, out = {}; needed 1 or more", scope.path(),
+        options.in, options.out);
   const double bound = 1.0 / std::sqrt(static_cast<double>(options.in));
-  weight = scope.parameter("weight", uniform({options.out, options.in}, -bound, bound, scope.generator()));
-  if (options.bias) bias = scope.parameter("bias", uniform({options.out}, -bound, bound, scope.generator()));
+  weight = scope.parameter("weight",
+                           uniform({options.out, options.in}, -bound, bound, scope.generator()));
+  if (options.bias)
+    bias = scope.parameter("bias", uniform({options.out}, -bound, bound, scope.generator()));
 }
 
 Tensor Linear::operator()(const Tensor& x) { return linear(x, weight, bias); }

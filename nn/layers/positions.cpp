@@ -24,26 +24,31 @@ Tensor sinusoidal_table(std::int64_t max_length, std::int64_t width) {
 
 Positions::Positions(Scope scope, PositionsOptions options) : Module(scope, "Positions") {
   check(options.max_length > 0 && options.width > 0,
-        "Positions '{}': impossible size; got max_length = {}, width = {}; needed 1 or more", scope.path(),
-        options.max_length, options.width);
-  check(options.stddev >= 0, "Positions '{}': impossible standard deviation; got stddev = {}; needed 0 or more",
+        "Positions '{}': impossible size; got max_length = {}, width = {}; needed 1 or more",
+        scope.path(), options.max_length, options.width);
+  check(options.stddev >= 0,
+        "Positions '{}': impossible standard deviation; got stddev = {}; needed 0 or more",
         scope.path(), options.stddev);
   if (options.kind == sinusoidal)
-    table = scope.buffer("table", sinusoidal_table(options.max_length, options.width), {.persistent = false});
+    table = scope.buffer("table", sinusoidal_table(options.max_length, options.width),
+                         {.persistent = false});
   else
-    table = scope.parameter("table",
-                            normal({options.max_length, options.width}, 0, options.stddev, scope.generator()));
+    table = scope.parameter(
+        "table", normal({options.max_length, options.width}, 0, options.stddev, scope.generator()));
 }
 
 Tensor Positions::operator()(const Tensor& x, std::int64_t first) {
-  check(x.ndim() == 3 && x.size(2) == table.size(1), "Positions '{}': got x {}; needed [batch, length, {}]",
-        scope().path(), x.shape(), table.size(1));
+  check(x.ndim() == 3 && x.size(2) == table.size(1),
+        "Positions '{}': got x {}; needed [batch, length, {}]", scope().path(), x.shape(),
+        table.size(1));
   const std::int64_t end = first + x.size(1);
   if (first < 0 || end > table.size(0))
-    throw Error(fmt::format("Positions '{}': the sequence runs past the table; got positions {} to {}; needed less "
-                            "than max_length = {}",
-                            scope().path(), first, end - 1, table.size(0)),
-                "cut the sequence, or build the model with a larger max_length");
+    throw Error(
+        fmt::format(
+            "Positions '{}': the sequence runs past the table; got positions {} to {}; needed less "
+            "than max_length = {}",
+            scope().path(), first, end - 1, table.size(0)),
+        "cut the sequence, or build the model with a larger max_length");
   return x + table.slice(0, first, end);
 }
 

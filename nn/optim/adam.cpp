@@ -14,17 +14,22 @@ namespace {
 void update_with_ops(ParameterState& state, const AdamArgs& args) {
   Tensor& p = state.parameter.tensor;
   Tensor gradient = p.grad();
-  if (args.decoupled) p *= 1.0 - args.lr * args.weight_decay;
-  else if (args.weight_decay != 0) gradient = gradient + p * args.weight_decay;
+  if (args.decoupled)
+    p *= 1.0 - args.lr * args.weight_decay;
+  else if (args.weight_decay != 0)
+    gradient = gradient + p * args.weight_decay;
   state.first_moment.copy_(state.first_moment * args.beta1 + gradient * (1.0 - args.beta1));
-  state.second_moment.copy_(state.second_moment * args.beta2 + square(gradient) * (1.0 - args.beta2));
-  const Tensor denominator = sqrt(state.second_moment) / std::sqrt(args.bias_correction2) + args.eps;
+  state.second_moment.copy_(state.second_moment * args.beta2 +
+                            square(gradient) * (1.0 - args.beta2));
+  const Tensor denominator =
+      sqrt(state.second_moment) / std::sqrt(args.bias_correction2) + args.eps;
   p -= state.first_moment / denominator * (args.lr / args.bias_correction1);
 }
 
 }  // namespace
 
-Adam::Adam(std::string name, std::vector<ParameterGroup> groups, AdamOptions options, bool decoupled)
+Adam::Adam(std::string name, std::vector<ParameterGroup> groups, AdamOptions options,
+           bool decoupled)
     : Optimizer(std::move(name), std::move(groups)), options_(options), decoupled_(decoupled) {
   for (std::size_t g = 0; g < this->groups().size(); ++g) {
     const ParameterGroup& group = this->groups()[g];
@@ -38,7 +43,8 @@ Adam::Adam(std::string name, std::vector<ParameterGroup> groups, AdamOptions opt
   }
 }
 
-void Adam::update(const ParameterGroup& group, std::span<ParameterState* const> states, const Rates& rates) {
+void Adam::update(const ParameterGroup& group, std::span<ParameterState* const> states,
+                  const Rates& rates) {
   const Betas betas = group.betas.value_or(options_.betas);
   const auto t = static_cast<double>(states.front()->step + 1);
   const double beta1 = rates.beta1.value_or(betas[0]);

@@ -33,7 +33,8 @@ class Adam : public Optimizer {
 
  protected:
   Adam(std::string name, std::vector<ParameterGroup> groups, AdamOptions options, bool decoupled);
-  void update(const ParameterGroup& group, std::span<ParameterState* const> states, const Rates& rates) override;
+  void update(const ParameterGroup& group, std::span<ParameterState* const> states,
+              const Rates& rates) override;
 
  private:
   AdamOptions options_;

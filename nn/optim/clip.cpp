@@ -18,25 +18,29 @@ double sum_of_squares(const TensorList& tensors) {
   double sum = 0;
   if (backend_for(tensors.front().device()).sum_of_squares(views, &sum)) return sum;
   composite::count_fallback("clip_grad_norm");
-  for (const Tensor& tensor : tensors) sum += square(tensor.to(promote(tensor.dtype(), float32))).sum().item();
+  for (const Tensor& tensor : tensors)
+    sum += square(tensor.to(promote(tensor.dtype(), float32))).sum().item();
   return sum;
 }
 
 }  // namespace
 
 double clip_grad_norm(const nn::ParameterList& parameters, double max_norm) {
-  check(max_norm > 0, "clip_grad_norm: impossible norm; got max_norm = {}; needed more than 0", max_norm);
+  check(max_norm > 0, "clip_grad_norm: impossible norm; got max_norm = {}; needed more than 0",
+        max_norm);
   const NoGrad no_grad;
   TensorList gradients;
   for (const nn::Parameter& parameter : parameters)
-    if (Tensor gradient = parameter.tensor.grad(); gradient.defined()) gradients.push_back(std::move(gradient));
+    if (Tensor gradient = parameter.tensor.grad(); gradient.defined())
+      gradients.push_back(std::move(gradient));
 
   // One sum per device (and dtype, which a fused kernel may want alike).
   double sum = 0;
   for (TensorList rest = gradients; !rest.empty();) {
-    const auto other = std::stable_partition(rest.begin(), rest.end(), [first = rest.front()](const Tensor& tensor) {
-      return tensor.device() == first.device() && tensor.dtype() == first.dtype();
-    });
+    const auto other = std::stable_partition(
+        rest.begin(), rest.end(), [first = rest.front()](const Tensor& tensor) {
+          return tensor.device() == first.device() && tensor.dtype() == first.dtype();
+        });
     sum += sum_of_squares(TensorList(rest.begin(), other));
     rest.erase(rest.begin(), other);
   }

@@ -18,12 +18,14 @@ Optimizer::Optimizer(std::string name, std::vector<ParameterGroup> groups)
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     for (const nn::Parameter& parameter : groups_[g].parameters) {
       const Tensor& tensor = parameter.tensor;
-      check(tensor.defined() && is_floating(tensor.dtype()) && tensor.is_leaf(),
-            "{}: '{}' cannot be optimised; got {}; needed a floating leaf", name_, parameter.name,
-            !tensor.defined() ? "an undefined tensor" : "the output of an op, or an integer tensor");
+      check(
+          tensor.defined() && is_floating(tensor.dtype()) && tensor.is_leaf(),
+          "{}: '{}' cannot be optimised; got {}; needed a floating leaf", name_, parameter.name,
+          !tensor.defined() ? "an undefined tensor" : "the output of an op, or an integer tensor");
       check(tensors.insert(tensor.handle().get()).second && names.insert(parameter.name).second,
-            "{}: '{}' appears twice, the second time in group {}; needed every parameter and name once", name_,
-            parameter.name, g);
+            "{}: '{}' appears twice, the second time in group {}; needed every parameter and name "
+            "once",
+            name_, parameter.name, g);
       state_.push_back({.parameter = parameter});
     }
     check_group(!groups_[g].lr_scale || *groups_[g].lr_scale >= 0, g, "impossible lr_scale",
@@ -37,10 +39,10 @@ void Optimizer::check_group(bool ok, std::size_t group, std::string_view fact, d
 }
 
 void Optimizer::step(const Rates& rates) {
-  check(std::isfinite(rates.lr) && rates.lr >= 0, "{}: impossible learning rate; got {}; needed a finite 0 or more",
-        name_, rates.lr);
-  check(!rates.beta1 || (*rates.beta1 >= 0 && *rates.beta1 < 1), "{}: impossible beta1; got {}; needed 0 <= beta1 < 1",
-        name_, rates.beta1.value_or(0));
+  check(std::isfinite(rates.lr) && rates.lr >= 0,
+        "{}: impossible learning rate; got {}; needed a finite 0 or more", name_, rates.lr);
+  check(!rates.beta1 || (*rates.beta1 >= 0 && *rates.beta1 < 1),
+        "{}: impossible beta1; got {}; needed 0 <= beta1 < 1", name_, rates.beta1.value_or(0));
   const NoGrad no_grad;
   auto next = state_.begin();
   for (const ParameterGroup& group : groups_) {
@@ -52,10 +54,12 @@ void Optimizer::step(const Rates& rates) {
       if (!tensor.grad().defined()) continue;
       if (const Tensor& moment = next->first_moment; moment.defined())
         check(moment.dtype() == tensor.dtype() && moment.device() == tensor.device(),
-              "{}: '{}' was converted after its first update; got {} on {}; needed {} on {} as its moments", name_,
-              next->parameter.name, to_string(tensor.dtype()), to_string(tensor.device()), to_string(moment.dtype()),
-              to_string(moment.device()));
-      alike[{next->step, tensor.dtype(), tensor.device().kind, tensor.device().index}].push_back(&*next);
+              "{}: '{}' was converted after its first update; got {} on {}; needed {} on {} as its "
+              "moments",
+              name_, next->parameter.name, to_string(tensor.dtype()), to_string(tensor.device()),
+              to_string(moment.dtype()), to_string(moment.device()));
+      alike[{next->step, tensor.dtype(), tensor.device().kind, tensor.device().index}].push_back(
+          &*next);
     }
     Rates scaled = rates;
     scaled.lr *= group.lr_scale.value_or(1.0);
@@ -75,13 +79,15 @@ void Optimizer::zero_grad() {
 
 bool fused_views(std::span<ParameterState* const> states, TensorList& gradients,
                  std::vector<OptimizerTensors>& views) {
-  const auto view_or_none = [](const Tensor& tensor) { return tensor.defined() ? mut_view_of(tensor) : MutView{}; };
+  const auto view_or_none = [](const Tensor& tensor) {
+    return tensor.defined() ? mut_view_of(tensor) : MutView{};
+  };
   for (const ParameterState* state : states) {
     const Tensor& parameter = state->parameter.tensor;
     if (!parameter.is_contiguous()) return false;
     gradients.push_back(parameter.grad().contiguous());
-    views.push_back({mut_view_of(parameter), view_of(gradients.back()), view_or_none(state->first_moment),
-                     view_or_none(state->second_moment)});
+    views.push_back({mut_view_of(parameter), view_of(gradients.back()),
+                     view_or_none(state->first_moment), view_or_none(state->second_moment)});
   }
   return true;
 }

@@ -34,17 +34,19 @@ struct ParameterGroup {
   nn::ParameterList parameters = {};
   std::optional<double> lr_scale = std::nullopt;  // multiplies the step's learning rate
   std::optional<double> weight_decay = std::nullopt;
-  std::optional<Betas> betas = std::nullopt;   // Adam, AdamW
-  std::optional<double> eps = std::nullopt;    // Adam, AdamW
+  std::optional<Betas> betas = std::nullopt;      // Adam, AdamW
+  std::optional<double> eps = std::nullopt;       // Adam, AdamW
   std::optional<double> momentum = std::nullopt;  // Sgd
 };
 
 // What an optimiser remembers of one parameter: all that a checkpoint has to keep.
 struct ParameterState {
   nn::Parameter parameter;
-  std::int64_t step = 0;      // updates so far
-  Tensor first_moment = {};   // momentum buffer or mean; undefined before the first update, or unused
-  Tensor second_moment = {};  // mean of squares
+  std::int64_t step = 0;  // updates so far
+  // Momentum buffer, or mean of gradients and of their squares. Undefined before the first update,
+  // and where the method has none.
+  Tensor first_moment = {};
+  Tensor second_moment = {};
 };
 
 class Optimizer {
@@ -64,11 +66,14 @@ class Optimizer {
   // Throws Error when a parameter is not a floating leaf, or appears twice (itself or its name).
   Optimizer(std::string name, std::vector<ParameterGroup> groups);
 
-  // One update of parameters that have a gradient and agree in step (not yet counted), dtype and device.
-  virtual void update(const ParameterGroup& group, std::span<ParameterState* const> states, const Rates& rates) = 0;
+  // One update of parameters that have a gradient and agree in step (not yet counted), dtype and
+  // device.
+  virtual void update(const ParameterGroup& group, std::span<ParameterState* const> states,
+                      const Rates& rates) = 0;
 
   // Throws Error, naming the group, unless ok.
-  void check_group(bool ok, std::size_t group, std::string_view fact, double got, std::string_view needed) const;
+  void check_group(bool ok, std::size_t group, std::string_view fact, double got,
+                   std::string_view needed) const;
 
  private:
   std::string name_;

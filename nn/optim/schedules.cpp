@@ -16,8 +16,9 @@ double cosine(double from, double to, double fraction) {
 }  // namespace
 
 Rates WarmupCosine::operator()(std::int64_t step) const {
-  check(warmup >= 0 && warmup < steps, "WarmupCosine: impossible lengths; got warmup = {}, steps = {}; needed "
-                                       "0 <= warmup < steps",
+  check(warmup >= 0 && warmup < steps,
+        "WarmupCosine: impossible lengths; got warmup = {}, steps = {}; needed "
+        "0 <= warmup < steps",
         warmup, steps);
   check(step >= 0, "WarmupCosine: steps count from 0; got step {}; needed 0 or more", step);
   if (step < warmup) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
@@ -26,10 +27,12 @@ Rates WarmupCosine::operator()(std::int64_t step) const {
 }
 
 Rates OneCycle::operator()(std::int64_t step) const {
-  check(step >= 0 && step < steps, "OneCycle: step {} is outside the cycle; it has steps = {}; needed 0 <= step < steps",
-        step, steps);
+  check(step >= 0 && step < steps,
+        "OneCycle: step {} is outside the cycle; it has steps = {}; needed 0 <= step < steps", step,
+        steps);
   check(pct_start >= 0 && pct_start <= 1 && div_factor > 0 && final_div_factor > 0,
-        "OneCycle: impossible options; got pct_start = {}, div_factor = {}, final_div_factor = {}; needed "
+        "OneCycle: impossible options; got pct_start = {}, div_factor = {}, final_div_factor = {}; "
+        "needed "
         "0 <= pct_start <= 1 and positive factors",
         pct_start, div_factor, final_div_factor);
   const double now = static_cast<double>(step);

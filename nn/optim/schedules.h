@@ -30,9 +30,9 @@ enum class Anneal { linear, cos };
 inline constexpr Anneal linear = Anneal::linear;
 inline constexpr Anneal cos = Anneal::cos;
 
-// One cycle of the learning rate and, the other way round, of beta1 (Smith and Topin 2017), with the
-// step arithmetic of PyTorch's OneCycleLR in two phases: from max_lr / div_factor to max_lr at step
-// pct_start * steps - 1, then to max_lr / div_factor / final_div_factor at step steps - 1.
+// One cycle of the learning rate and, the other way round, of beta1 (Smith and Topin 2017), with
+// the step arithmetic of PyTorch's OneCycleLR in two phases: from max_lr / div_factor to max_lr at
+// step pct_start * steps - 1, then to max_lr / div_factor / final_div_factor at step steps - 1.
 struct OneCycle {
   double max_lr = 1e-3;
   std::int64_t steps = 0;

@@ -14,7 +14,8 @@ void update_with_ops(ParameterState& state, const SgdArgs& args) {
   if (args.weight_decay != 0) direction = direction + p * args.weight_decay;
   if (args.momentum != 0) {
     Tensor& buffer = state.first_moment;
-    buffer.copy_(args.first_step ? direction : buffer * args.momentum + direction * (1.0 - args.dampening));
+    buffer.copy_(args.first_step ? direction
+                                 : buffer * args.momentum + direction * (1.0 - args.dampening));
     direction = args.nesterov ? direction + buffer * args.momentum : buffer;
   }
   p -= direction * args.lr;
@@ -26,18 +27,21 @@ Sgd::Sgd(std::vector<ParameterGroup> groups, SgdOptions options)
     : Optimizer("Sgd", std::move(groups)), options_(options) {
   for (std::size_t g = 0; g < this->groups().size(); ++g) {
     const ParameterGroup& group = this->groups()[g];
-    check_group(!group.betas, g, "there are no betas", group.betas.value_or(Betas{})[0], "momentum");
+    check_group(!group.betas, g, "there are no betas", group.betas.value_or(Betas{})[0],
+                "momentum");
     check_group(!group.eps, g, "there is no eps", group.eps.value_or(0), "none");
     const double momentum = group.momentum.value_or(options.momentum);
     check_group(momentum >= 0, g, "impossible momentum", momentum, "0 or more");
     check_group(!options.nesterov || (momentum > 0 && options.dampening == 0), g,
-                "nesterov does not suit these options", options.dampening, "momentum above 0 and dampening 0");
+                "nesterov does not suit these options", options.dampening,
+                "momentum above 0 and dampening 0");
     const double weight_decay = group.weight_decay.value_or(options.weight_decay);
     check_group(weight_decay >= 0, g, "impossible weight_decay", weight_decay, "0 or more");
   }
 }
 
-void Sgd::update(const ParameterGroup& group, std::span<ParameterState* const> states, const Rates& rates) {
+void Sgd::update(const ParameterGroup& group, std::span<ParameterState* const> states,
+                 const Rates& rates) {
   SgdArgs args{.lr = rates.lr,
                .momentum = rates.beta1.value_or(group.momentum.value_or(options_.momentum)),
                .dampening = options_.dampening,

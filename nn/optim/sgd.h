@@ -28,7 +28,8 @@ class Sgd : public Optimizer {
       : Sgd(std::vector<ParameterGroup>{{.parameters = std::move(parameters)}}, options) {}
 
  protected:
-  void update(const ParameterGroup& group, std::span<ParameterState* const> states, const Rates& rates) override;
+  void update(const ParameterGroup& group, std::span<ParameterState* const> states,
+              const Rates& rates) override;
 
  private:
   SgdOptions options_;

@@ -73,8 +73,10 @@ void ProgressBar::draw(std::int64_t done, std::string_view status) {
   const std::string total = grouped(options_.total);
   std::string line = fmt::format("{:<{}}", options_.label, options_.label_width);
   std::string text = fmt::format("{:>{}}/{}  {}", grouped(done), total.size(), total, status);
-  if (done >= options_.total) text += fmt::format("  {}", clock_text(seconds));
-  else if (done > 0) text += fmt::format("  {} left", clock_text(seconds / fraction - seconds));
+  if (done >= options_.total)
+    text += fmt::format("  {}", clock_text(seconds));
+  else if (done > 0)
+    text += fmt::format("  {} left", clock_text(seconds / fraction - seconds));
 
   if (terminal_) {
     // A line that wrapped could not be redrawn: the bar shrinks, and if need be the text is cut.
@@ -85,7 +87,9 @@ void ProgressBar::draw(std::int64_t done, std::string_view status) {
   }
   open_ = terminal_ && done < options_.total;
   fmt::print(options_.stream, "{}{}{}{}", terminal_ ? "\r" : "", line, text,
-             !terminal_ ? "\n" : open_ ? "\x1b[K" : "\x1b[K\n");
+             !terminal_ ? "\n"
+             : open_    ? "\x1b[K"
+                        : "\x1b[K\n");
   std::fflush(options_.stream);
 }
 

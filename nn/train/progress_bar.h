@@ -17,7 +17,7 @@
 namespace keymix::train {
 
 struct ProgressBarOptions {
-  std::string label = {};       // the first column
+  std::string label = {};  // the first column
   std::int64_t label_width = 15;
   std::int64_t total = 1;       // steps
   std::int64_t line_every = 1;  // steps between lines where `stream` is no terminal

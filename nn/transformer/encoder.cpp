@@ -33,9 +33,10 @@ Tensor EncoderBlock::operator()(const Tensor& x, const Mask& mask, std::int64_t 
 
 Encoder::Encoder(Scope scope, const EncoderOptions& options)
     : Module(scope, "Encoder"), blocks(scope / "blocks", options.layers, options.block) {
-  check(options.layers > 0, "Encoder '{}': no layers; got layers = {}; needed 1 or more", scope.path(),
-        options.layers);
-  if (options.block.norm_first) norm.emplace(scope / "norm", LayerNormOptions{.width = options.block.width});
+  check(options.layers > 0, "Encoder '{}': no layers; got layers = {}; needed 1 or more",
+        scope.path(), options.layers);
+  if (options.block.norm_first)
+    norm.emplace(scope / "norm", LayerNormOptions{.width = options.block.width});
 }
 
 Tensor Encoder::operator()(Tensor x, const Mask& mask, std::int64_t position) {
@@ -45,7 +46,8 @@ Tensor Encoder::operator()(Tensor x, const Mask& mask, std::int64_t position) {
 
 double Encoder::attention_flops(std::int64_t batch, std::int64_t length) const {
   double total = 0;
-  for (const EncoderBlock& block : blocks) total += block.attention.core().flops(batch, length, length);
+  for (const EncoderBlock& block : blocks)
+    total += block.attention.core().flops(batch, length, length);
   return total;
 }
 

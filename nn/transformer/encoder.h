@@ -1,7 +1,7 @@
 // The Transformer encoder: blocks of attention and an Mlp, each around a residual connection.
 //
-//   norm_first (pre-LN)    x = x + dropout(attention(norm1(x))), x = x + mlp(norm2(x)); one norm at the end
-//   otherwise  (post-LN)   x = norm1(x + dropout(attention(x))), x = norm2(x + mlp(x))
+//   norm_first (pre-LN)    x = x + dropout(attention(norm1(x))), x = x + mlp(norm2(x)); one norm at
+//   the end otherwise  (post-LN)   x = norm1(x + dropout(attention(x))), x = norm2(x + mlp(x))
 //
 // With a causal mask the same blocks make a decoder.
 #pragma once
@@ -60,7 +60,8 @@ struct Encoder : Module {
 
   Encoder(Scope scope, const EncoderOptions& options);
 
-  Tensor operator()(Tensor x, const Mask& mask = {}, std::int64_t position = 0);  // [B, N, width] to the same
+  Tensor operator()(Tensor x, const Mask& mask = {},
+                    std::int64_t position = 0);  // [B, N, width] to the same
 
   // Of all blocks' attention cores in one training step: AttentionCore::flops.
   double attention_flops(std::int64_t batch, std::int64_t length) const;

@@ -10,7 +10,8 @@ Mlp::Mlp(Scope scope, const MlpOptions& options)
       down(scope / "down", {.in = options.hidden, .out = options.width}),
       dropout(scope / "dropout", {.p = options.dropout}),
       activation_(options.activation) {
-  check(activation_ != nullptr, "Mlp '{}': no activation; got a null pointer; needed a function such as gelu",
+  check(activation_ != nullptr,
+        "Mlp '{}': no activation; got a null pointer; needed a function such as gelu",
         scope.path());
 }
 

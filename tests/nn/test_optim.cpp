@@ -1,0 +1,252 @@
+// Optimisers against PyTorch's trajectories (torch.optim, float64), and clip_grad_norm.
+#include "keymix/autograd/grad_mode.h"
+#include "keymix/nn/optim/adam.h"
+#include "keymix/nn/optim/clip.h"
+#include "keymix/nn/optim/schedules.h"
+#include "keymix/nn/optim/sgd.h"
+#include "keymix/ops/composite.h"
+#include "keymix/ops/unary.h"
+#include "support/catch.h"
+#include "support/tensors.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace keymix;
+using namespace keymix::testing;
+
+namespace {
+
+// Two parameters, and gradients that are a fixed function of them and of the step:
+// sin(1.3 a + 0.4 t) and cos(0.7 b - 0.3 t).
+struct Problem {
+  Tensor a, b;
+
+  explicit Problem(DType dtype = float64, bool transposed = false) {
+    a = make({0.5, -1.0, 2.0, 0.25}, {2, 2}, dtype);
+    if (transposed) a = make({0.5, 2.0, -1.0, 0.25}, {2, 2}, dtype).transpose(0, 1);
+    b = make({1.5, -0.75, 0.125}, {3}, dtype);
+    a.requires_grad_();
+    b.requires_grad_();
+  }
+
+  nn::ParameterList parameters() const { return {{"a", a}, {"b", b}}; }
+
+  void set_gradients(int t, bool with_b) {
+    const NoGrad no_grad;
+    a.set_grad(sin(a.detach() * 1.3 + 0.4 * t));
+    b.set_grad(with_b ? cos(b.detach() * 0.7 - 0.3 * t) : Tensor());
+  }
+
+  std::vector<double> result() const {
+    std::vector<double> all = values(a);
+    for (double value : values(b)) all.push_back(value);
+    return all;
+  }
+};
+
+struct Trajectory {
+  const char* name;
+  std::function<std::unique_ptr<optim::Optimizer>(const Problem&)> make_optimizer;
+  std::vector<double> wanted;  // a, then b, after five steps
+  bool b_begins_late = false;  // no gradient for b in the first two steps
+  bool varying = false;        // lr and beta1 as a cycle moves them
+};
+
+template <typename T>
+auto plain(typename T::Options options) {
+  return [options](const Problem& problem) {
+    return std::make_unique<T>(problem.parameters(), options);
+  };
+}
+
+std::unique_ptr<optim::Optimizer> two_groups(const Problem& problem) {
+  return std::make_unique<optim::AdamW>(
+      std::vector<optim::ParameterGroup>{
+          {.parameters = {{"a", problem.a}}, .weight_decay = 0.1},
+          {.parameters = {{"b", problem.b}}, .lr_scale = 0.5, .betas = optim::Betas{0.8, 0.95}}},
+      optim::AdamOptions{.betas = {0.9, 0.99}});
+}
+
+const std::vector<Trajectory>& trajectories() {
+  static const std::vector<Trajectory> all{
+      {"sgd",
+       plain<optim::Sgd>({.weight_decay = 0.05}),
+       {0.056156977274608548, -0.85481903574990503, 2.0272417545876102, -0.12834854350273217,
+        1.0545988485575808, -0.88800061075051273, -0.22508906725817926}},
+      {"sgd with momentum",
+       plain<optim::Sgd>({.momentum = 0.9, .dampening = 0.2, .weight_decay = 0.05}),
+       {-0.42514587880369786, -0.45790298880109281, 1.7447163589273638, -0.46162716724975639,
+        0.99315074415424198, -0.84854153442621938, -0.23440267869761358},
+       true},
+      {"sgd with nesterov",
+       plain<optim::Sgd>({.momentum = 0.9, .nesterov = true}),
+       {-0.80708357663440022, -0.59117401609385722, 1.8727537641468694, -0.79421998548647665,
+        0.22009062990300629, -1.3119228295596597, -0.98653155380377899}},
+      {"sgd with a varying momentum",
+       plain<optim::Sgd>({.momentum = 0.5}),
+       {-0.02218321628975339, -0.64654517515498622, 1.9599650492442344, -0.15986978771161131,
+        1.0313141700919568, -1.0904476045705533, -0.4167638340893336},
+       false,
+       true},
+      {"adam",
+       plain<optim::Adam>({.betas = {0.9, 0.99}, .eps = 1e-6, .weight_decay = 0.05}),
+       {-0.00070928223804128665, -0.63158088141994317, 1.6728825044198985, -0.24278309163828882,
+        1.0017077394198337, -1.1339526593920786, -0.3540925242673485}},
+      {"adamw",
+       plain<optim::AdamW>({.betas = {0.9, 0.99}, .eps = 1e-6, .weight_decay = 0.05}),
+       {-0.0079128907960469563, -0.62512272130414148, 1.6692734563335114, -0.24321913937069314,
+        1.1789104417304932, -0.93533779334293643, -0.16421966977508029},
+       true},
+      {"adamw with a varying beta1",
+       plain<optim::AdamW>({.betas = {0.5, 0.99}}),
+       {0.27635270758787311, -0.83856417550927209, 1.9831292471197788, 0.023337205002200198,
+        1.275180764347754, -0.91931716701205435, -0.081168258163472187},
+       false,
+       true},
+      {"adamw with two groups",
+       two_groups,
+       {-0.015151052252769082, -0.60896841242968158, 1.6074398388946849, -0.24446929883935098,
+        1.2482433762546932, -0.95054281060492618, -0.11498149568386731}},
+  };
+  return all;
+}
+
+std::vector<double> follow(const Trajectory& trajectory, Problem problem) {
+  const std::vector<double> lr{0.02, 0.05, 0.1, 0.05, 0.02}, beta1{0.95, 0.9, 0.85, 0.9, 0.95};
+  const auto optimizer = trajectory.make_optimizer(problem);
+  for (int t = 0; t < 5; ++t) {
+    const auto i = static_cast<std::size_t>(t);
+    problem.set_gradients(t, !trajectory.b_begins_late || t >= 2);
+    optimizer->step(trajectory.varying ? optim::Rates(lr[i], beta1[i]) : optim::Rates(0.1));
+    optimizer->zero_grad();
+    CHECK_FALSE(problem.a.grad().defined());
+  }
+  return problem.result();
+}
+
+std::int64_t fallbacks() {
+  return composite::fallback_count("adam_step") + composite::fallback_count("sgd_step");
+}
+
+}  // namespace
+
+TEST_CASE("optimisers follow PyTorch's trajectories", "[unit]") {
+  for (const Trajectory& trajectory : trajectories()) {
+    INFO(trajectory.name);
+    const std::int64_t before = fallbacks();
+    CHECK(difference(follow(trajectory, Problem(float64)), trajectory.wanted, 1e-13) == "");
+    CHECK(difference(follow(trajectory, Problem(float32)), trajectory.wanted, 2e-6) == "");
+    CHECK(fallbacks() == before);  // contiguous float32 and float64 take the fused kernel
+  }
+}
+
+TEST_CASE("optimisers update what the fused kernel does not take", "[unit]") {
+  for (const Trajectory& trajectory : trajectories()) {
+    INFO(trajectory.name);
+    const std::int64_t before = fallbacks();
+    CHECK(difference(follow(trajectory, Problem(float64, true)), trajectory.wanted, 1e-13) == "");
+    CHECK(fallbacks() > before);
+  }
+}
+
+TEST_CASE("an optimiser keeps its state per parameter", "[unit]") {
+  Problem problem;
+  optim::AdamW adam(problem.parameters());
+  CHECK(adam.state().size() == 2);
+  CHECK_FALSE(adam.state()[0].first_moment.defined());
+
+  const std::uint64_t version = problem.a.version();
+  problem.set_gradients(0, false);
+  adam.step(0.1);
+  CHECK(problem.a.version() > version);
+  CHECK(adam.state()[0].step == 1);
+  CHECK(adam.state()[0].parameter.name == "a");
+  CHECK(adam.state()[0].second_moment.shape() == Shape{2, 2});
+  CHECK(adam.state()[1].step == 0);  // b had no gradient
+  CHECK(difference(values(problem.b), {1.5, -0.75, 0.125}, 0) == "");
+}
+
+TEST_CASE("a graph recorded before an optimiser's step is caught", "[unit]") {
+  Problem problem;
+  optim::Sgd sgd(problem.parameters());
+  const Tensor loss = square(problem.a).sum();
+  problem.set_gradients(0, true);
+  sgd.step(0.1);
+  CHECK(message_of([&] { loss.backward(); }) != "no error");
+}
+
+TEST_CASE("optimisers refuse what cannot be", "[unit]") {
+  const Problem problem;
+  using Groups = std::vector<optim::ParameterGroup>;
+  CHECK(
+      message_of([&] {
+        optim::AdamW adam(
+            Groups{{.parameters = problem.parameters()}, {.parameters = {{"a", problem.a}}}});
+      }) ==
+      "AdamW: 'a' appears twice, the second time in group 1; needed every parameter and name once");
+  CHECK(message_of([&] {
+          optim::Sgd sgd(nn::ParameterList{{"c", problem.a * 2.0}});
+        }) ==
+        "Sgd: 'c' cannot be optimised; got the output of an op, or an integer tensor; needed a "
+        "floating leaf");
+  CHECK(message_of([&] {
+          optim::Adam adam(problem.parameters(), {.betas = {0.9, 1.0}});
+        }) == "Adam: impossible beta in group 0; got 1; needed 0 <= beta < 1");
+  CHECK(message_of([&] { optim::AdamW adam(problem.parameters(), {.weight_decay = -0.5}); }) ==
+        "AdamW: impossible weight_decay in group 0; got -0.5; needed 0 or more");
+  CHECK(message_of([&] {
+          optim::AdamW adam(Groups{{.parameters = problem.parameters(), .momentum = 0.9}});
+        }) == "AdamW: there is no momentum in group 0; got 0.9; needed betas");
+  CHECK(message_of([&] {
+          optim::Sgd sgd(Groups{{.parameters = problem.parameters(), .eps = 1e-3}});
+        }) == "Sgd: there is no eps in group 0; got 0.001; needed none");
+  CHECK(message_of([&] {
+          optim::Sgd sgd(problem.parameters(),
+                         {.momentum = 0.9, .dampening = 0.5, .nesterov = true});
+        }) ==
+        "Sgd: nesterov does not suit these options in group 0; got 0.5; needed momentum above 0 "
+        "and dampening 0");
+  optim::Sgd sgd(problem.parameters());
+  CHECK(message_of([&] { sgd.step(-1.0); }) ==
+        "Sgd: impossible learning rate; got -1; needed a finite 0 or more");
+  CHECK(message_of([&] {
+          sgd.step({0.1, 1.5});
+        }) == "Sgd: impossible beta1; got 1.5; needed 0 <= beta1 < 1");
+}
+
+TEST_CASE("clip_grad_norm scales as PyTorch's", "[unit]") {
+  Problem problem;
+  problem.set_gradients(0, true);
+  CHECK(std::abs(clip_grad_norm(problem.parameters(), 0.5) - 1.9107905349739061) < 1e-14);
+  CHECK(difference(
+            values(problem.a.grad()),
+            {0.15836013365641796, -0.25213587347987476, 0.13489210162020732, 0.083554061239171612},
+            1e-15) == "");
+  CHECK(difference(values(problem.b.grad()),
+                   {0.13020024392627477, 0.22643075547086258, 0.26067059084335564}, 1e-15) == "");
+  // Below the bound nothing is touched.
+  const std::vector<double> before = values(problem.a.grad());
+  CHECK(std::abs(clip_grad_norm(problem.parameters(), 10.0) - 0.5) < 1e-6);
+  CHECK(difference(values(problem.a.grad()), before, 0) == "");
+}
+
+TEST_CASE("clip_grad_norm at the edges", "[unit]") {
+  Problem problem;
+  CHECK(clip_grad_norm(problem.parameters(), 1.0) == 0.0);  // no gradients
+  CHECK(message_of([&] { clip_grad_norm(problem.parameters(), 0.0); }) ==
+        "clip_grad_norm: impossible norm; got max_norm = 0; needed more than 0");
+
+  // The sum is taken in double: squares of float32 may overflow, the norm does not.
+  Tensor large = make({3e30, 4e30}, {2});
+  large.requires_grad_();
+  large.set_grad(large.detach() * 1.0);
+  CHECK(std::abs(clip_grad_norm({{"large", large}}, 1.0) / 5e30 - 1) < 1e-6);
+  CHECK(difference(values(large.grad()), {0.6, 0.8}, 1e-6) == "");
+
+  problem.set_gradients(0, true);
+  problem.a.set_grad(make({1, 2, std::numeric_limits<double>::infinity(), 4}, {2, 2}, float64));
+  CHECK(std::isinf(clip_grad_norm(problem.parameters(), 1.0)));
+  problem.a.set_grad(make({1, 2, std::nan(""), 4}, {2, 2}, float64));
+  CHECK(std::isnan(clip_grad_norm(problem.parameters(), 1.0)));
+}

@@ -78,7 +78,15 @@ Tensor normalized_index(const Tensor& index, std::int64_t size) {
   check(index.dtype() == int32 || index.dtype() == int64, "index: an index tensor must be int32, int64 or bool; got {}",
         to_string(index.dtype()));
   const Tensor wide = index.to(int64);
-  return checked_index("index", where(wide < 0, wide + size, wide), size, "negative indices count from the end");
+  const Tensor from_start = where(wide < 0, wide + size, wide);
+  const std::int64_t bad = detail::backend_of(wide).first_index_outside(view_of(from_start), size);
+  if (bad >= 0) {
+    const Shape at = detail::coordinates(bad, index.shape());
+    const auto value = to_vector<std::int64_t>(wide)[static_cast<std::size_t>(bad)];
+    fail("index: index {} at position {} is outside [{}, {}) (negative indices count from the end)", value, at, -size,
+         size);
+  }
+  return from_start;
 }
 
 Plan make_plan(const Tensor& x, const std::vector<IndexItem>& items) {

@@ -54,8 +54,12 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 }
 
 Tensor softmax(const Tensor& x, int dim) {
-  const Tensor lse = keymix::logsumexp(x, dim, {.keepdim = true});
-  return exp(x - masked_fill(lse, lse == -kInfinity, 0.0));
+  if (x.size(dim) == 0) return x;
+  // exp(x - logsumexp) would round the logarithm of the sum at the size of x; this does not.
+  const Tensor largest = x.detach().max(dim, {.keepdim = true});
+  const Tensor weights = exp(x - masked_fill(largest, largest == -kInfinity, 0.0));
+  const Tensor total = weights.sum(dim, {.keepdim = true});
+  return weights / masked_fill(total, total == 0.0, 1.0);
 }
 
 Tensor log_softmax(const Tensor& x, int dim) {

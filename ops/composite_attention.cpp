@@ -10,12 +10,9 @@
 #include "keymix/ops/unary.h"
 
 #include <cmath>
-#include <limits>
 
 namespace keymix::composite {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // [B, Hk, N, D] to [B, H, N, D]: each key head serves H / Hk query heads.
 Tensor for_all_heads(const Tensor& x, std::int64_t heads) {
@@ -79,10 +76,9 @@ AttentionResult attention(const AttentionInputs& in) {
       score = where(score >= scores[r], score, scores[r]);
   }
   score = in.mask.apply(score);
-  const Tensor lse = keymix::logsumexp(score, -1, {.keepdim = true});
-  Tensor weights = exp(score - masked_fill(lse, lse == -kInfinity, 0.0));
+  Tensor weights = composite::softmax(score, -1);
   if (in.dropout.p > 0) weights = weights * dropout_multipliers(in.dropout, weights.shape(), weights);
-  return {matmul(weights, for_all_heads(in.value, in.query.size(1))), lse.squeeze(-1).detach()};
+  return {matmul(weights, for_all_heads(in.value, in.query.size(1))), keymix::logsumexp(score, -1).detach()};
 }
 
 }  // namespace keymix::composite

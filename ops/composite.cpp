@@ -64,7 +64,8 @@ Tensor softmax(const Tensor& x, int dim) {
 
 Tensor log_softmax(const Tensor& x, int dim) {
   const Tensor lse = keymix::logsumexp(x, dim, {.keepdim = true});
-  return x - masked_fill(lse, lse == -kInfinity, 0.0);
+  const Tensor dead = lse == -kInfinity;  // a slice of -inf stays -inf, and gets no gradient
+  return where(dead, -kInfinity, x - masked_fill(lse, dead, 0.0));
 }
 
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {

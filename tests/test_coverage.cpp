@@ -54,7 +54,8 @@ std::vector<Declaration> public_functions() {
   std::vector<std::filesystem::path> headers{root / "core" / "tensor.h"};
   for (const auto& entry : std::filesystem::directory_iterator(root / "ops"))
     // detail.h is not part of the public interface.
-    if (entry.path().extension() == ".h" && entry.path().filename() != "detail.h") headers.push_back(entry.path());
+    if (entry.path().extension() == ".h" && entry.path().filename() != "detail.h")
+      headers.push_back(entry.path());
   std::vector<Declaration> all_found;
   for (const auto& header : headers)
     for (const Declaration& d : declarations_in(read_file(header.string())))
@@ -67,7 +68,8 @@ std::map<std::string, Declaration> by_case_name() {
   const std::vector<Declaration> functions = public_functions();
   std::map<std::string, Declaration> result;
   for (const Declaration& d : functions) {
-    const auto overloads = std::count_if(functions.begin(), functions.end(), [&](const auto& f) { return f.name == d.name; });
+    const auto overloads = std::count_if(functions.begin(), functions.end(),
+                                         [&](const auto& f) { return f.name == d.name; });
     result.emplace(overloads > 1 ? d.signature : d.name, d);
   }
   return result;
@@ -116,10 +118,18 @@ TEST_CASE("the declaration parser reads this project's headers", "[unit]") {
   std::vector<std::string> lines;
   for (const Declaration& d : found) lines.push_back(d.result + " " + d.signature);
   const std::vector<std::string> expected{
-      "Tensor operator=(Tensor)", "int ndim()", "Tensor operator[](std::int64_t)", "Tensor sum(Dims, ReduceOptions)", "T item()",
-      "Tensor Mask::apply(Tensor)", "Tensor operator-(Tensor)",
-      "Tensor pad(Tensor, std::vector<std::pair<std::int64_t, std::int64_t>>, Scalar)", "TensorList twice(Scalar)",
-      "Tensor from(std::span<T>)", "Tensor composite::softmax(Tensor, int)", "Tensor composite::relu(Tensor)"};
+      "Tensor operator=(Tensor)",
+      "int ndim()",
+      "Tensor operator[](std::int64_t)",
+      "Tensor sum(Dims, ReduceOptions)",
+      "T item()",
+      "Tensor Mask::apply(Tensor)",
+      "Tensor operator-(Tensor)",
+      "Tensor pad(Tensor, std::vector<std::pair<std::int64_t, std::int64_t>>, Scalar)",
+      "TensorList twice(Scalar)",
+      "Tensor from(std::span<T>)",
+      "Tensor composite::softmax(Tensor, int)",
+      "Tensor composite::relu(Tensor)"};
   CHECK(lines == expected);
 }
 
@@ -136,8 +146,10 @@ TEST_CASE("every public op has a case", "[unit]") {
       }
   for (const auto& [name, declaration] : functions) {
     if (kElsewhere.contains(declaration.name)) continue;
-    if (!tested.contains(name)) missing.insert(name);
-    else if (!empty_tested.contains(name)) empty_missing.insert(name);
+    if (!tested.contains(name))
+      missing.insert(name);
+    else if (!empty_tested.contains(name))
+      empty_missing.insert(name);
   }
   for (const std::string& op : tested)
     if (!functions.contains(op)) unknown.insert(op);

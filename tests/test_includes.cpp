@@ -16,7 +16,9 @@ namespace {
 
 const std::vector<std::string> kRooms = {"core", "backends", "autograd", "ops", "nn", "examples"};
 
-bool starts_with(const std::string& text, const std::string& prefix) { return text.rfind(prefix, 0) == 0; }
+bool starts_with(const std::string& text, const std::string& prefix) {
+  return text.rfind(prefix, 0) == 0;
+}
 
 int position_of_room(const std::string& path) {
   for (std::size_t i = 0; i < kRooms.size(); ++i)
@@ -27,8 +29,10 @@ int position_of_room(const std::string& path) {
 // Outside packages, and the only places that may see them.
 bool may_include_package(const std::string& file, const std::string& header) {
   const bool source = file.ends_with(".cpp");
-  if (starts_with(header, "cblas") || starts_with(header, "hwy/")) return starts_with(file, "backends/cpu/");
-  if (starts_with(header, "cuda") || starts_with(header, "cublas")) return starts_with(file, "backends/cuda/");
+  if (starts_with(header, "cblas") || starts_with(header, "hwy/"))
+    return starts_with(file, "backends/cpu/");
+  if (starts_with(header, "cuda") || starts_with(header, "cublas"))
+    return starts_with(file, "backends/cuda/");
   if (starts_with(header, "nlohmann/") || starts_with(header, "zlib")) return source;
   return true;
 }
@@ -43,30 +47,39 @@ std::vector<std::string> violations(const std::string& file, const std::string& 
     const std::string rest = line.substr(9);
     const std::size_t end = rest.find_first_of("\">", 1);
     const std::string header = rest.substr(1, end - 1);
-    const auto wrong = [&](const std::string& why) { found.push_back(file + " includes " + header + ": " + why); };
+    const auto wrong = [&](const std::string& why) {
+      found.push_back(file + " includes " + header + ": " + why);
+    };
     if (!may_include_package(file, header)) wrong("this room may not see that package");
     if (rest[0] == '<') {
       if (starts_with(header, "keymix/")) wrong("project headers are written with quotes");
       continue;
     }
     if (!starts_with(header, "keymix/")) {
-      const bool own = kRooms[static_cast<std::size_t>(room)] == "examples" || starts_with(header, "hwy/");
+      const bool own =
+          kRooms[static_cast<std::size_t>(room)] == "examples" || starts_with(header, "hwy/");
       if (!own) wrong("project headers are written \"keymix/...\"");
       continue;
     }
     const std::string target = header.substr(7);
     if (target == "keymix.h") {
-      if (kRooms[static_cast<std::size_t>(room)] != "examples") wrong("library code never includes the umbrella");
+      if (kRooms[static_cast<std::size_t>(room)] != "examples")
+        wrong("library code never includes the umbrella");
       continue;
     }
     const int target_room = position_of_room(target);
-    if (target_room < 0) wrong("no room of that name");
-    else if (target_room > room) wrong("the arrow points the other way");
+    if (target_room < 0)
+      wrong("no room of that name");
+    else if (target_room > room)
+      wrong("the arrow points the other way");
     // parallel.h is public: num_threads() and set_num_threads().
-    const bool umbrella = target == "backends/cpu/parallel.h" && kRooms[static_cast<std::size_t>(room)] == "examples";
-    const bool internal = starts_with(target, "backends/cpu/") || starts_with(target, "backends/cuda/");
+    const bool umbrella =
+        target == "backends/cpu/parallel.h" && kRooms[static_cast<std::size_t>(room)] == "examples";
+    const bool internal =
+        starts_with(target, "backends/cpu/") || starts_with(target, "backends/cuda/");
     if (internal && !umbrella && room > 1) wrong("only backends sees its kernels");
-    if (target == "ops/detail.h" && kRooms[static_cast<std::size_t>(room)] != "ops") wrong("detail.h belongs to ops");
+    if (target == "ops/detail.h" && kRooms[static_cast<std::size_t>(room)] != "ops")
+      wrong("detail.h belongs to ops");
     if (!fs::exists(fs::path(KEYMIX_SOURCE_DIR) / target)) wrong("no such file");
   }
   return found;
@@ -79,16 +92,20 @@ TEST_CASE("includes follow the rooms' arrows", "[unit]") {
   for (const std::string& room : kRooms)
     for (const auto& entry : fs::recursive_directory_iterator(fs::path(KEYMIX_SOURCE_DIR) / room)) {
       const std::string extension = entry.path().extension().string();
-      if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh") continue;
+      if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh")
+        continue;
       ++files;
       const std::string file = fs::relative(entry.path(), KEYMIX_SOURCE_DIR).generic_string();
-      for (const std::string& violation : violations(file, read_file(entry.path().string()))) FAIL_CHECK(violation);
+      for (const std::string& violation : violations(file, read_file(entry.path().string())))
+        FAIL_CHECK(violation);
     }
   CHECK(files > 60);
 }
 
 TEST_CASE("the include checker finds what it looks for", "[unit]") {
-  const auto count = [](const std::string& file, const std::string& line) { return violations(file, line + "\n").size(); };
+  const auto count = [](const std::string& file, const std::string& line) {
+    return violations(file, line + "\n").size();
+  };
   CHECK(count("ops/unary.cpp", "#include \"keymix/core/tensor.h\"") == 0);
   CHECK(count("core/tensor.cpp", "#include \"keymix/ops/unary.h\"") == 1);
   CHECK(count("autograd/engine.cpp", "#include \"keymix/ops/unary.h\"") == 1);

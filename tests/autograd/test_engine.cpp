@@ -95,9 +95,9 @@ TEST_CASE("gradients add up where a tensor is used several times", "[unit]") {
 
 TEST_CASE("a diamond runs each node once", "[unit]") {
   const Tensor x = leaf({3});
-  const Tensor a = square(x);          // 9
+  const Tensor a = square(x);  // 9
   const Tensor left = a * 2.0, right = a * 5.0;
-  (left * right).sum().backward();     // 10 a^2 = 10 x^4
+  (left * right).sum().backward();  // 10 a^2 = 10 x^4
   CHECK(x.grad().item() == 40 * 27);
   CHECK(last_backward_node_count() == 6);  // sum, mul, left, right, square, leaf
 
@@ -214,7 +214,8 @@ TEST_CASE("retain_graph keeps what a second backward needs", "[unit]") {
   y.backward();
   CHECK(x.grad().item() == 24);
   CHECK(message_of([&] { y.backward(); }) ==
-        "backward: mul was freed by an earlier backward; its saved tensors are gone; needed a graph that is still "
+        "backward: mul was freed by an earlier backward; its saved tensors are gone; needed a "
+        "graph that is still "
         "there\n  hint: pass {.retain_graph = true} to the first backward");
 }
 
@@ -247,7 +248,9 @@ TEST_CASE("unused inputs", "[unit]") {
   const TensorList g = grad({y}, {x, unused}, {}, {.retain_graph = true, .allow_unused = true});
   CHECK(g[0].item() == 2);
   CHECK_FALSE(g[1].defined());
-  CHECK(message_of([&] { grad({y}, {x, unused}); }) ==
+  CHECK(message_of([&] {
+          grad({y}, {x, unused});
+        }) ==
         "grad: input 1 [2] was not used to compute the outputs; needed a path to it\n"
         "  hint: pass {.allow_unused = true} to get an undefined tensor instead");
 }

@@ -14,14 +14,18 @@ using namespace keymix::testing;
 
 namespace {
 
-Tensor leaf(std::initializer_list<double> values) { return tensor(values, {.dtype = float64, .requires_grad = true}); }
+Tensor leaf(std::initializer_list<double> values) {
+  return tensor(values, {.dtype = float64, .requires_grad = true});
+}
 
 struct Softsign : Function<Softsign> {
   static Tensor forward(Saved& saved, const Tensor& x) {
     saved = {x};
     return x / (1.0 + abs(x));
   }
-  static Tensor backward(const Saved& saved, const Tensor& dy) { return dy / square(1.0 + abs(saved[0])); }
+  static Tensor backward(const Saved& saved, const Tensor& dy) {
+    return dy / square(1.0 + abs(saved[0]));
+  }
 };
 
 // Saves its output: d tanh = 1 - tanh^2.
@@ -31,12 +35,15 @@ struct OwnTanh : Function<OwnTanh> {
     saved = {y};
     return y;
   }
-  static Tensor backward(const Saved& saved, const Tensor& dy) { return dy * (1.0 - square(saved[0])); }
+  static Tensor backward(const Saved& saved, const Tensor& dy) {
+    return dy * (1.0 - square(saved[0]));
+  }
 };
 
 // Several tensors, and constants behind them: a * x^n + b.
 struct Monomial : Function<Monomial> {
-  static Tensor forward(Saved& saved, const Tensor& a, const Tensor& x, const Tensor& b, double exponent, const std::string& name) {
+  static Tensor forward(Saved& saved, const Tensor& a, const Tensor& x, const Tensor& b,
+                        double exponent, const std::string& name) {
     saved = {a, x};
     saved.constant(exponent);
     saved.constant(name);
@@ -61,7 +68,9 @@ struct SavesIntermediate : Function<SavesIntermediate> {
     saved = {e};
     return square(e);
   }
-  static Tensor backward(const Saved& saved, const Tensor& dy) { return dy * square(saved[0]) * 2.0; }
+  static Tensor backward(const Saved& saved, const Tensor& dy) {
+    return dy * square(saved[0]) * 2.0;
+  }
 };
 
 struct Identity : Function<Identity> {
@@ -99,7 +108,9 @@ TEST_CASE("functions pass gradient checks, once and twice", "[gradcheck]") {
   gradcheck<OwnTanh>({x});
   gradgradcheck(OwnTanh::apply, {x});
   gradcheck<SavesIntermediate>({x * 0.2});  // e^{2x} grows fast
-  const auto cubic = [](const Tensor& a, const Tensor& b, const Tensor& c) { return Monomial::apply(a, b, c, 3.0, std::string("cubic")); };
+  const auto cubic = [](const Tensor& a, const Tensor& b, const Tensor& c) {
+    return Monomial::apply(a, b, c, 3.0, std::string("cubic"));
+  };
   gradcheck(cubic, {x, x + 0.1, x});
   gradgradcheck(cubic, {x, x + 0.1, x});
 }
@@ -133,8 +144,10 @@ TEST_CASE("a saved intermediate is refused under create_graph", "[unit]") {
   const Tensor x = leaf({0});
   CHECK(grad({SavesIntermediate::apply(x)}, {x})[0].item() == 2);
   CHECK(message_of([&] { grad({SavesIntermediate::apply(x)}, {x}, {}, {.create_graph = true}); }) ==
-        "SavesIntermediate: saved tensor 0 is neither an input nor the output; with create_graph its history is unknown; "
-        "needed inputs or the output only\n  hint: save the inputs and compute the intermediate again in backward");
+        "SavesIntermediate: saved tensor 0 is neither an input nor the output; with create_graph "
+        "its history is unknown; "
+        "needed inputs or the output only\n  hint: save the inputs and compute the intermediate "
+        "again in backward");
 }
 
 TEST_CASE("a function that returns its input gets a history of its own", "[unit]") {

@@ -9,7 +9,8 @@ using namespace keymix;
 using namespace keymix::testing;
 
 TEST_CASE("a graph as text", "[unit]") {
-  const Tensor x = ones({2, 3}, {.requires_grad = true}), w = ones({3}, {.dtype = float64, .requires_grad = true});
+  const Tensor x = ones({2, 3}, {.requires_grad = true}),
+               w = ones({3}, {.dtype = float64, .requires_grad = true});
   const Tensor y = x * w;  // promotes x
   const Tensor loss = (exp(y) + y).sum();
   CHECK(graph_to_string(loss) ==

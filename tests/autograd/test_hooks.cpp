@@ -10,7 +10,9 @@ using namespace keymix::testing;
 
 namespace {
 
-Tensor leaf(std::initializer_list<double> values) { return tensor(values, {.dtype = float64, .requires_grad = true}); }
+Tensor leaf(std::initializer_list<double> values) {
+  return tensor(values, {.dtype = float64, .requires_grad = true});
+}
 
 }  // namespace
 
@@ -89,7 +91,8 @@ TEST_CASE("hooks that misbehave", "[unit]") {
   Tensor x = leaf({1, 2});
   x.register_hook([](const Tensor&) { return make({1}, {1}, float64); });
   CHECK(message_of([&] { x.sum().backward(); }) ==
-        "hook: the replacement for the gradient of leaf's output has another form; got float64 [1]; needed float64 [2]");
+        "hook: the replacement for the gradient of leaf's output has another form; got float64 "
+        "[1]; needed float64 [2]");
   Tensor plain = ones({2});
   CHECK(message_of([&] { plain.register_hook([](const Tensor& g) { return g; }); }) ==
         "register_hook: the tensor [2] does not require a gradient; needed one that does");

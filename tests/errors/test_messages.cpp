@@ -37,67 +37,148 @@ void check_messages(const std::vector<Misuse>& list) {
 
 TEST_CASE("messages: shapes that do not fit", "[unit]") {
   check_messages({
-      {[] { ones({2, 3}) + ones({2, 4}); },
-       "add: shapes do not broadcast; got [2, 3] and [2, 4]; dimension -1 needs equal sizes or a 1 (3 vs 4)"},
-      {[] { maximum(ones({2, 3}), ones({3, 1})); },
-       "maximum: shapes do not broadcast; got [2, 3] and [3, 1]; dimension -2 needs equal sizes or a 1 (2 vs 3)"},
-      {[] { matmul(ones({8, 128, 64}), ones({8, 128, 64})); },
+      {[] {
+         ones({2, 3}) + ones({2, 4});
+       },
+       "add: shapes do not broadcast; got [2, 3] and [2, 4]; dimension -1 needs equal sizes or a 1 "
+       "(3 vs 4)"},
+      {[] {
+         maximum(ones({2, 3}), ones({3, 1}));
+       },
+       "maximum: shapes do not broadcast; got [2, 3] and [3, 1]; dimension -2 needs equal sizes or "
+       "a 1 (2 vs 3)"},
+      {[] {
+         matmul(ones({8, 128, 64}), ones({8, 128, 64}));
+       },
        "matmul: inner dimensions differ: a is [8, 128, 64], b is [8, 128, 64] (64 vs 128)\n"
        "  hint: for q·kᵀ use matmul(q, k.transpose(-2, -1))"},
-      {[] { matmul(ones({}), ones({3})); }, "matmul: got shapes [] and [3]; needed at least one dimension each"},
-      {[] { matmul(ones({2, 3, 4}), ones({3, 4, 5})); },
-       "matmul: shapes do not broadcast; got [2] and [3]; dimension -1 needs equal sizes or a 1 (2 vs 3)"},
-      {[] { linear(ones({2, 3}), ones({5, 4})); }, "linear: x is [2, 3], weight is [5, 4]; needed x's last dimension to be 4"},
-      {[] { linear(ones({2, 3}), ones({5, 3}), ones({3})); }, "linear: bias has shape [3]; needed [5]"},
-      {[] { ones({2, 3}).reshape({4, 2}); }, "reshape: element counts differ; [2, 3] has 6, [4, 2] needs 8"},
-      {[] { ones({2, 3}).reshape({4, -1}); },
-       "reshape: cannot infer -1; [2, 3] has 6 elements, [4, -1] leaves 4 for the rest; needed a whole number"},
-      {[] { ones({2, 3}).reshape({-1, -1}); }, "reshape: only one size can be -1; got [-1, -1]"},
-      {[] { ones({2, 3}).expand({4, 3}); }, "expand: [2, 3] does not expand to [4, 3]; needed equal sizes, or 1 where it grows"},
-      {[] { ones({2, 3}).permute({0}); }, "permute: got 1 dimensions for shape [2, 3]; needed each of its 2 once"},
-      {[] { ones({2, 3}).permute({1, 1}); }, "permute: dimension 1 appears twice; needed each of 2 once"},
-      {[] { concat({ones({2, 3}), ones({2, 4})}, 0); },
-       "concat: tensor 1 has shape [2, 4]; tensor 0 has [2, 3]; needed equal sizes except along dimension 0"},
+      {[] { matmul(ones({}), ones({3})); },
+       "matmul: got shapes [] and [3]; needed at least one dimension each"},
+      {[] {
+         matmul(ones({2, 3, 4}), ones({3, 4, 5}));
+       },
+       "matmul: shapes do not broadcast; got [2] and [3]; dimension -1 needs equal sizes or a 1 (2 "
+       "vs 3)"},
+      {[] {
+         linear(ones({2, 3}), ones({5, 4}));
+       },
+       "linear: x is [2, 3], weight is [5, 4]; needed x's last dimension to be 4"},
+      {[] {
+         linear(ones({2, 3}), ones({5, 3}), ones({3}));
+       },
+       "linear: bias has shape [3]; needed [5]"},
+      {[] {
+         ones({2, 3}).reshape({4, 2});
+       },
+       "reshape: element counts differ; [2, 3] has 6, [4, 2] needs 8"},
+      {[] {
+         ones({2, 3}).reshape({4, -1});
+       },
+       "reshape: cannot infer -1; [2, 3] has 6 elements, [4, -1] leaves 4 for the rest; needed a "
+       "whole number"},
+      {[] {
+         ones({2, 3}).reshape({-1, -1});
+       },
+       "reshape: only one size can be -1; got [-1, -1]"},
+      {[] {
+         ones({2, 3}).expand({4, 3});
+       },
+       "expand: [2, 3] does not expand to [4, 3]; needed equal sizes, or 1 where it grows"},
+      {[] {
+         ones({2, 3}).permute({0});
+       },
+       "permute: got 1 dimensions for shape [2, 3]; needed each of its 2 once"},
+      {[] {
+         ones({2, 3}).permute({1, 1});
+       },
+       "permute: dimension 1 appears twice; needed each of 2 once"},
+      {[] {
+         concat({ones({2, 3}), ones({2, 4})}, 0);
+       },
+       "concat: tensor 1 has shape [2, 4]; tensor 0 has [2, 3]; needed equal sizes except along "
+       "dimension 0"},
       {[] { concat({}); }, "concat: got no tensors; needed at least one"},
-      {[] { stack({ones({2}), ones({3})}); }, "stack: shapes differ; got [2] and [3]; needed equal ones"},
-      {[] { split(ones({5}), {2, 2}); }, "split: the sizes add up to 4; dimension 0 of [5] has 5"},
-      {[] { pad(ones({2}), {{1, -1}}); }, "pad: negative amount in {1, -1}; needed 0 or more (slice to cut)"},
+      {[] {
+         stack({ones({2}), ones({3})});
+       },
+       "stack: shapes differ; got [2] and [3]; needed equal ones"},
+      {[] {
+         split(ones({5}), {2, 2});
+       },
+       "split: the sizes add up to 4; dimension 0 of [5] has 5"},
+      {[] {
+         pad(ones({2}), {{1, -1}});
+       },
+       "pad: negative amount in {1, -1}; needed 0 or more (slice to cut)"},
       {[] { tril(ones({3})); }, "tril: got shape [3]; needed at least two dimensions"},
-      {[] { masked_fill(ones({3}), ones({2, 3}, {.dtype = bool_}), 0); },
+      {[] {
+         masked_fill(ones({3}), ones({2, 3}, {.dtype = bool_}), 0);
+       },
        "masked_fill: mask [2, 3] does not broadcast to [3]; needed a mask that fits the tensor"},
-      {[] { layer_norm(ones({2, 3}), ones({4})); },
+      {[] {
+         layer_norm(ones({2, 3}), ones({4}));
+       },
        "layer_norm: weight or bias is float32 [4]; x is float32 [2, 3]; needed float32 [3]"},
-      {[] { cross_entropy(ones({2, 3}), ints({0, 1, 2}, {3})); },
+      {[] {
+         cross_entropy(ones({2, 3}), ints({0, 1, 2}, {3}));
+       },
        "cross_entropy: logits are [2, 3], target is [3]; needed a target of shape [2]"},
-      {[] { Shape{1, 1, 1, 1, 1, 1, 1, 1, 1}; }, "shape: too many dimensions; got 9; at most 8 are supported"},
+      {[] { Shape{1, 1, 1, 1, 1, 1, 1, 1, 1}; },
+       "shape: too many dimensions; got 9; at most 8 are supported"},
   });
 }
 
 TEST_CASE("messages: dimensions out of range", "[unit]") {
   check_messages({
-      {[] { ones({2, 3}).sum(2); }, "sum: dimension out of range; got 2; the tensor has 2 (-2 to 1)"},
-      {[] { softmax(ones({2, 3}), -3); }, "softmax: dimension out of range; got -3; the tensor has 2 (-2 to 1)"},
-      {[] { ones({}).sum(0); }, "sum: dimension out of range; got 0; the tensor has 0 (no dimension can be named)"},
-      {[] { ones({2}).transpose(0, 1); }, "transpose: dimension out of range; got 1; the tensor has 1 (-1 to 0)"},
-      {[] { ones({2, 3}).size(2); }, "size: dimension out of range; got 2; the tensor has 2 (-2 to 1)"},
+      {[] {
+         ones({2, 3}).sum(2);
+       },
+       "sum: dimension out of range; got 2; the tensor has 2 (-2 to 1)"},
+      {[] {
+         softmax(ones({2, 3}), -3);
+       },
+       "softmax: dimension out of range; got -3; the tensor has 2 (-2 to 1)"},
+      {[] { ones({}).sum(0); },
+       "sum: dimension out of range; got 0; the tensor has 0 (no dimension can be named)"},
+      {[] { ones({2}).transpose(0, 1); },
+       "transpose: dimension out of range; got 1; the tensor has 1 (-1 to 0)"},
+      {[] {
+         ones({2, 3}).size(2);
+       },
+       "size: dimension out of range; got 2; the tensor has 2 (-2 to 1)"},
   });
 }
 
 TEST_CASE("messages: dtypes", "[unit]") {
   check_messages({
-      {[] { linear(ones({2, 3}), ones({2, 3}, {.dtype = float64})); },
+      {[] {
+         linear(ones({2, 3}), ones({2, 3}, {.dtype = float64}));
+       },
        "linear: dtypes differ; x is float32, weight float64, bias absent; needed one dtype"},
-      {[] { matmul(ones({1, 1}, {.dtype = bool_}), ones({1, 1})); },
+      {[] {
+         matmul(ones({1, 1}, {.dtype = bool_}), ones({1, 1}));
+       },
        "matmul: bool has no products; needed numbers (cast first)"},
-      {[] { -ones({1}, {.dtype = bool_}); }, "neg: bool has no negative; got bool; needed a number (or logical_not)"},
-      {[] { where(ones({2}), ones({2}), ones({2})); }, "where: the condition must be bool; got float32"},
-      {[] { gather(ones({2}), 0, ones({2})); }, "gather: indices must be integers; got float32; needed int32 or int64"},
-      {[] { arange(3).var(); }, "var: the tensor must be floating; got int64; needed float16, bfloat16, float32 or float64"},
-      {[] { cross_entropy(ones({1, 2}), ones({1})); },
+      {[] { -ones({1}, {.dtype = bool_}); },
+       "neg: bool has no negative; got bool; needed a number (or logical_not)"},
+      {[] { where(ones({2}), ones({2}), ones({2})); },
+       "where: the condition must be bool; got float32"},
+      {[] { gather(ones({2}), 0, ones({2})); },
+       "gather: indices must be integers; got float32; needed int32 or int64"},
+      {[] { arange(3).var(); },
+       "var: the tensor must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+      {[] {
+         cross_entropy(ones({1, 2}), ones({1}));
+       },
        "cross_entropy: targets must be integers; got float32; needed int32 or int64"},
-      {[] { arange(2).requires_grad_(); }, "requires_grad_: only floating tensors have gradients; got int64; needed a float dtype"},
-      {[] { ones({2}).data<double>(); }, "data: asked for float64 elements; the tensor holds float32"},
-      {[] { Generator rng(1); dropout(arange(3), 0.5, rng); },
+      {[] { arange(2).requires_grad_(); },
+       "requires_grad_: only floating tensors have gradients; got int64; needed a float dtype"},
+      {[] { ones({2}).data<double>(); },
+       "data: asked for float64 elements; the tensor holds float32"},
+      {[] {
+         Generator rng(1);
+         dropout(arange(3), 0.5, rng);
+       },
        "dropout: x must be floating; got int64; needed float16, bfloat16, float32 or float64"},
   });
 }
@@ -111,16 +192,25 @@ TEST_CASE("messages: positions of what is out of range", "[unit]") {
        },
        "cross_entropy: target 10 at position [3, 17] is outside [0, 10) (logits [32, 128, 10])\n"
        "  hint: labels start at 0; padding needs ignore_index"},
-      {[] { cross_entropy(zeros({2, 3}), ints({0, -1}, {2})); },
+      {[] {
+         cross_entropy(zeros({2, 3}), ints({0, -1}, {2}));
+       },
        "cross_entropy: target -1 at position [1] is outside [0, 3) (logits [2, 3])\n"
        "  hint: labels start at 0; padding needs ignore_index"},
-      {[] { embedding(ones({5, 2}), ints({0, 1, 2, 5}, {2, 2})); },
+      {[] {
+         embedding(ones({5, 2}), ints({0, 1, 2, 5}, {2, 2}));
+       },
        "embedding: index 5 at position [1, 1] is outside [0, 5) (the table's entries)"},
-      {[] { gather(ones({2, 3}), 1, ints({0, 3}, {2, 1})); },
+      {[] {
+         gather(ones({2, 3}), 1, ints({0, 3}, {2, 1}));
+       },
        "gather: index 3 at position [1, 0] is outside [0, 3) (the gathered dimension)"},
-      {[] { index_select(ones({2, 3}), 0, ints({-1}, {1})); },
+      {[] {
+         index_select(ones({2, 3}), 0, ints({-1}, {1}));
+       },
        "index_select: index -1 at position [0] is outside [0, 2) (the selected dimension)"},
-      {[] { one_hot(ints({4}, {1}), 4); }, "one_hot: index 4 at position [0] is outside [0, 4) (the classes)"},
+      {[] { one_hot(ints({4}, {1}), 4); },
+       "one_hot: index 4 at position [0] is outside [0, 4) (the classes)"},
   });
 }
 
@@ -142,18 +232,31 @@ TEST_CASE("messages: devices", "[unit]") {
 TEST_CASE("messages: nothing to choose from", "[unit]") {
   check_messages({
       {[] { zeros({0}).max(); },
-       "max: no elements to choose from; got shape [0]; needed at least one along the reduced dimensions"},
-      {[] { zeros({3, 0}).min(-1); },
-       "min: no elements to choose from; got shape [3, 0]; needed at least one along the reduced dimensions"},
-      {[] { zeros({0, 3}).argmax(0); }, "argmax: no elements to choose from; got shape [0, 3]"},
+       "max: no elements to choose from; got shape [0]; needed at least one along the reduced "
+       "dimensions"},
+      {[] {
+         zeros({3, 0}).min(-1);
+       },
+       "min: no elements to choose from; got shape [3, 0]; needed at least one along the reduced "
+       "dimensions"},
+      {[] {
+         zeros({0, 3}).argmax(0);
+       },
+       "argmax: no elements to choose from; got shape [0, 3]"},
   });
 }
 
 TEST_CASE("messages: values that make no sense", "[unit]") {
   check_messages({
       {[] { clamp(ones({1}), 2, 1); }, "clamp: empty range; got [2, 1]; needed low <= high"},
-      {[] { Generator rng(1); dropout(ones({1}), 1.5, rng); }, "dropout: probability 1.5 is outside [0, 1]"},
-      {[] { cross_entropy(ones({1, 2}), ints({0}, {1}), {.label_smoothing = 1}); },
+      {[] {
+         Generator rng(1);
+         dropout(ones({1}), 1.5, rng);
+       },
+       "dropout: probability 1.5 is outside [0, 1]"},
+      {[] {
+         cross_entropy(ones({1, 2}), ints({0}, {1}), {.label_smoothing = 1});
+       },
        "cross_entropy: label_smoothing is 1; needed [0, 1)"},
       {[] { normalize(ones({1}), 0, 0); }, "normalize: eps is 0; needed more than 0"},
       {[] { one_hot(ints({0}, {1}), 0); }, "one_hot: got 0 classes; needed 1 or more"},
@@ -162,13 +265,16 @@ TEST_CASE("messages: values that make no sense", "[unit]") {
 }
 
 TEST_CASE("messages: undefined tensors", "[unit]") {
-  const std::string text = "tensor: used before it was given a value; got an undefined tensor; needed one with memory";
+  const std::string text =
+      "tensor: used before it was given a value; got an undefined tensor; needed one with memory";
   check_messages({
       {[] { Tensor().shape(); }, text},
       {[] { Tensor() + ones({2}); }, text},
       {[] { exp(Tensor()); }, text},
-      {[] { Tensor().backward(); }, "backward: the output has no history; nothing it came from requires a gradient; needed at "
-                                    "least one input with requires_grad\n  hint: was it computed under NoGrad, or from detached tensors?"},
+      {[] { Tensor().backward(); },
+       "backward: the output has no history; nothing it came from requires a gradient; needed at "
+       "least one input with requires_grad\n  hint: was it computed under NoGrad, or from detached "
+       "tensors?"},
   });
 }
 
@@ -176,7 +282,8 @@ TEST_CASE("messages: backward", "[unit]") {
   const Tensor x = ones({2}, {.requires_grad = true});
   check_messages({
       {[] { ones({1}).backward(); },
-       "backward: the output has no history; nothing it came from requires a gradient; needed at least one input with "
+       "backward: the output has no history; nothing it came from requires a gradient; needed at "
+       "least one input with "
        "requires_grad\n  hint: was it computed under NoGrad, or from detached tensors?"},
       {[&] { (x * 2.0).backward(); },
        "backward: the output has shape [2]; needed one element, or a cotangent of that shape\n"
@@ -188,13 +295,20 @@ TEST_CASE("messages: backward", "[unit]") {
          y.backward();
          y.backward();
        },
-       "backward: sum was freed by an earlier backward; its saved tensors are gone; needed a graph that is still there\n"
+       "backward: sum was freed by an earlier backward; its saved tensors are gone; needed a graph "
+       "that is still there\n"
        "  hint: pass {.retain_graph = true} to the first backward"},
-      {[&] { grad({x.sum()}, {ones({2})}); }, "grad: input 0 does not require a gradient; got [2]; needed requires_grad"},
-      {[&] { grad({x.sum()}, {x}, {ones({}), ones({})}); }, "grad: got 2 cotangents for 1 outputs; needed none or one each"},
+      {[&] { grad({x.sum()}, {ones({2})}); },
+       "grad: input 0 does not require a gradient; got [2]; needed requires_grad"},
+      {[&] {
+         grad({x.sum()}, {x}, {ones({}), ones({})});
+       },
+       "grad: got 2 cotangents for 1 outputs; needed none or one each"},
       {[&] { (x * 2.0).requires_grad_(false); },
-       "requires_grad_: only a leaf can stop requiring a gradient; got the output of mul; needed detach()"},
-      {[&] { (x * 2.0).set_grad(x); }, "set_grad: only a leaf that requires a gradient keeps one; got the output of mul"},
+       "requires_grad_: only a leaf can stop requiring a gradient; got the output of mul; needed "
+       "detach()"},
+      {[&] { (x * 2.0).set_grad(x); },
+       "set_grad: only a leaf that requires a gradient keeps one; got the output of mul"},
       {[&] { ones({2}, {.requires_grad = true}).set_grad(ones({3})); },
        "set_grad: the gradient does not fit; got float32 [3]; needed float32 [2]"},
   });
@@ -203,34 +317,58 @@ TEST_CASE("messages: backward", "[unit]") {
 TEST_CASE("messages: writing in place", "[unit]") {
   Tensor x = ones({2}, {.requires_grad = true});
   CHECK(message_of([&] { x += 1.0; }) ==
-        "add_: writing in place would lose a gradient; the target requires a gradient; needed none while grad mode is on\n"
+        "add_: writing in place would lose a gradient; the target requires a gradient; needed none "
+        "while grad mode is on\n"
         "  hint: write y = x + … instead, or wrap the update in NoGrad");
 }
 
 TEST_CASE("messages: attention", "[unit]") {
   const Tensor q = ones({1, 4, 2, 8}), k = ones({1, 4, 3, 8}), v = ones({1, 4, 3, 5});
   check_messages({
-      {[&] { attention({.query = q, .value = v}); }, "attention: query, keys and value are required"},
+      {[&] { attention({.query = q, .value = v}); },
+       "attention: query, keys and value are required"},
       {[&] { attention({.query = q[0], .keys = {k}, .value = v}); },
-       "attention: query is [4, 2, 8], value is [1, 4, 3, 5]; needed [B, H, Nq, D] and [B, Hk, Nk, Dv]"},
-      {[&] { attention({.query = q, .keys = {k, ones({1, 4, 3, 7})}, .value = v}); },
-       "attention: keys[1] is [1, 4, 3, 7]; query is [1, 4, 2, 8], value is [1, 4, 3, 5]; needed [1, 4, 3, 8]"},
-      {[&] { attention({.query = q, .keys = {ones({1, 3, 3, 8})}, .value = ones({1, 3, 3, 5})}); },
+       "attention: query is [4, 2, 8], value is [1, 4, 3, 5]; needed [B, H, Nq, D] and [B, Hk, Nk, "
+       "Dv]"},
+      {[&] {
+         attention({.query = q, .keys = {k, ones({1, 4, 3, 7})}, .value = v});
+       },
+       "attention: keys[1] is [1, 4, 3, 7]; query is [1, 4, 2, 8], value is [1, 4, 3, 5]; needed "
+       "[1, 4, 3, 8]"},
+      {[&] {
+         attention({.query = q, .keys = {ones({1, 3, 3, 8})}, .value = ones({1, 3, 3, 5})});
+       },
        "attention: 3 key heads do not divide 4 query heads"},
-      {[&] { attention({.query = q, .keys = {k, k}, .shifts = ones({2, 4, 8}), .value = v}); },
+      {[&] {
+         attention({.query = q, .keys = {k, k}, .shifts = ones({2, 4, 8}), .value = v});
+       },
        "attention: got 2 keys beside shifts; needed one key that all components share"},
-      {[&] { attention({.query = q, .keys = {k}, .shifts = ones({2, 3, 8}), .value = v}); },
+      {[&] {
+         attention({.query = q, .keys = {k}, .shifts = ones({2, 3, 8}), .value = v});
+       },
        "attention: shifts are [2, 3, 8]; needed [M, 4 or 1, 8]"},
-      {[&] { attention({.query = q, .keys = {k}, .value = v, .log_weight = ones({4, 2, 3})}); },
+      {[&] {
+         attention({.query = q, .keys = {k}, .value = v, .log_weight = ones({4, 2, 3})});
+       },
        "attention: log_weight is [4, 2, 3]; needed [4 or 1, 1, 3 or 1]"},
       {[&] { attention({.query = q, .keys = {k}, .value = v, .inverse_variance = ones({1})}); },
        "attention: inverse_variance is [1]; needed [4 or 1, 1]"},
       {[&] { attention({.query = q, .keys = {k}, .value = v.to(float64)}); },
        "attention: dtypes differ; query is float32, another input is float64; needed one dtype"},
-      {[&] { attention({.query = q, .keys = {k}, .value = v, .mask = {.key_valid = ones({1, 4}, {.dtype = bool_})}}); },
+      {[&] {
+         attention({.query = q,
+                    .keys = {k},
+                    .value = v,
+                    .mask = {.key_valid = ones({1, 4}, {.dtype = bool_})}});
+       },
        "attention: mask.key_valid is [1, 4]; needed [1, 3]"},
-      {[&] { attention({.query = q, .keys = {k}, .value = v, .mask = {.bias = ones({1, 1, 3, 3})}}); },
+      {[&] {
+         attention({.query = q, .keys = {k}, .value = v, .mask = {.bias = ones({1, 1, 3, 3})}});
+       },
        "attention: mask.bias is [1, 1, 3, 3]; needed [1 or 1, 4 or 1, 2 or 1, 3]"},
-      {[&] { attention({.query = q, .keys = {k}, .value = v, .dropout = {1.0, {}}}); }, "attention: dropout 1 is outside [0, 1)"},
+      {[&] {
+         attention({.query = q, .keys = {k}, .value = v, .dropout = {1.0, {}}});
+       },
+       "attention: dropout 1 is outside [0, 1)"},
   });
 }

@@ -31,7 +31,8 @@ Builder naive_cross_entropy(CrossEntropyOptions options) {
       for (std::size_t c = 0; c < classes; ++c) sum += std::exp(logits[c] - largest);
       const double lse = largest + std::log(sum);
       for (std::size_t c = 0; c < classes; ++c) {
-        const double hot = static_cast<double>(c) == target.data[row] ? 1 - options.label_smoothing : 0;
+        const double hot =
+            static_cast<double>(c) == target.data[row] ? 1 - options.label_smoothing : 0;
         const double weight = hot + options.label_smoothing / static_cast<double>(classes);
         if (weight != 0) row_loss += weight * (lse - logits[c]);
       }
@@ -55,18 +56,26 @@ std::vector<OpCase> cross_entropies() {
     double range = 3;
   };
   std::vector<OpCase> cases;
-  for (const Form& f : {Form{"plain", {4, 5}}, Form{"batch of sequences", {2, 3, 4}}, Form{"one sample", {3}}, Form{"one class", {2, 1}},
-                        Form{"int32 targets", {3, 4}, {}, Layout::contiguous, {}, int32}, Form{"smoothing", {3, 4}, {.label_smoothing = 0.1}},
-                        Form{"transposed", {3, 4}, {}, Layout::transposed}, Form{"padded rows", {3, 4}, {.label_smoothing = 0.3}, Layout::padded_rows},
-                        Form{"ignored", {4, 3}, {}, Layout::contiguous, {1, -100, 2, -100}},
-                        Form{"own ignore_index", {4, 3}, {.ignore_index = 0, .label_smoothing = 0.2}, Layout::contiguous, {1, 0, 2, 0}},
-                        Form{"all ignored", {2, 3}, {}, Layout::contiguous, {-100, -100}}, Form{"no rows", {0, 3}},
-                        Form{"outliers", {3, 6}, {}, Layout::contiguous, {}, int64, Values::outliers, 30},
-                        Form{"masked classes", {2, 4}, {}, Layout::contiguous, {0, 2}, int64, Values::infinities},
-                        Form{"large", {67, 133}}, Form{"large smoothed", {3, 21, 301}, {.label_smoothing = 0.1}}}) {
+  for (const Form& f :
+       {Form{"plain", {4, 5}}, Form{"batch of sequences", {2, 3, 4}}, Form{"one sample", {3}},
+        Form{"one class", {2, 1}}, Form{"int32 targets", {3, 4}, {}, Layout::contiguous, {}, int32},
+        Form{"smoothing", {3, 4}, {.label_smoothing = 0.1}},
+        Form{"transposed", {3, 4}, {}, Layout::transposed},
+        Form{"padded rows", {3, 4}, {.label_smoothing = 0.3}, Layout::padded_rows},
+        Form{"ignored", {4, 3}, {}, Layout::contiguous, {1, -100, 2, -100}},
+        Form{"own ignore_index",
+             {4, 3},
+             {.ignore_index = 0, .label_smoothing = 0.2},
+             Layout::contiguous,
+             {1, 0, 2, 0}},
+        Form{"all ignored", {2, 3}, {}, Layout::contiguous, {-100, -100}}, Form{"no rows", {0, 3}},
+        Form{"outliers", {3, 6}, {}, Layout::contiguous, {}, int64, Values::outliers, 30},
+        Form{"masked classes", {2, 4}, {}, Layout::contiguous, {0, 2}, int64, Values::infinities},
+        Form{"large", {67, 133}}, Form{"large smoothed", {3, 21, 301}, {.label_smoothing = 0.1}}}) {
     Shape target = f.shape;
     target.erase(target.ndim() - 1);
-    InputSpec targets{.shape = target, .low = 0, .high = static_cast<double>(f.shape.back()), .dtype = f.dtype};
+    InputSpec targets{
+        .shape = target, .low = 0, .high = static_cast<double>(f.shape.back()), .dtype = f.dtype};
     if (!f.targets.empty()) {
       targets.values = Values::given;
       targets.given = f.targets;
@@ -74,14 +83,29 @@ std::vector<OpCase> cross_entropies() {
     const bool large = f.shape.numel() > 100;
     const bool of_nothing = std::string(f.name) == "all ignored" || f.shape.numel() == 0;
     const auto with = [options = f.options](auto function) {
-      return on2([options, function](const Tensor& x, const Tensor& t) { return function(x, t, options); });
+      return on2([options, function](const Tensor& x, const Tensor& t) {
+        return function(x, t, options);
+      });
     };
-    cases.push_back({.ops = {"cross_entropy", "composite::cross_entropy"}, .name = fmt::format("cross_entropy {}", f.name),
-                     .inputs = {{.shape = f.shape, .low = -f.range, .high = f.range, .layout = f.layout, .values = f.values}, targets},
-                     .build = with([](const Tensor& x, const Tensor& t, CrossEntropyOptions o) { return cross_entropy(x, t, o); }),
-                     .composite = with([](const Tensor& x, const Tensor& t, CrossEntropyOptions o) { return composite::cross_entropy(x, t, o); }),
-                     .naive = naive_cross_entropy(f.options), .tolerance = {4e-6, "logarithms of sums of up to 301 terms"},
-                     .gradcheck = !large && !of_nothing, .half = false, .shapes = {Shape{}}});
+    cases.push_back({.ops = {"cross_entropy", "composite::cross_entropy"},
+                     .name = fmt::format("cross_entropy {}", f.name),
+                     .inputs = {{.shape = f.shape,
+                                 .low = -f.range,
+                                 .high = f.range,
+                                 .layout = f.layout,
+                                 .values = f.values},
+                                targets},
+                     .build = with([](const Tensor& x, const Tensor& t, CrossEntropyOptions o) {
+                       return cross_entropy(x, t, o);
+                     }),
+                     .composite = with([](const Tensor& x, const Tensor& t, CrossEntropyOptions o) {
+                       return composite::cross_entropy(x, t, o);
+                     }),
+                     .naive = naive_cross_entropy(f.options),
+                     .tolerance = {4e-6, "logarithms of sums of up to 301 terms"},
+                     .gradcheck = !large && !of_nothing,
+                     .half = false,
+                     .shapes = {Shape{}}});
   }
   return cases;
 }
@@ -100,19 +124,33 @@ Builder naive_dropout(double p, std::uint64_t seed) {
 }
 
 std::vector<OpCase> dropouts() {
-  struct Form { const char* name; Shape shape; double p; Layout layout = Layout::contiguous; };
+  struct Form {
+    const char* name;
+    Shape shape;
+    double p;
+    Layout layout = Layout::contiguous;
+  };
   std::vector<OpCase> cases;
-  for (const Form& f : {Form{"matrix", {4, 5}, 0.4}, Form{"transposed", {3, 4}, 0.5, Layout::transposed}, Form{"strided", {3, 5}, 0.25, Layout::strided},
-                        Form{"p = 0", {2, 3}, 0}, Form{"p = 1", {2, 3}, 1}, Form{"scalar", {}, 0.5}, Form{"empty", {0, 2}, 0.5},
-                        Form{"large", {67, 133}, 0.1}, Form{"large padded rows", {33, 130}, 0.9, Layout::padded_rows}})
-    cases.push_back({.ops = {"dropout", "composite::dropout"}, .name = fmt::format("dropout {}", f.name), .inputs = {{.shape = f.shape, .layout = f.layout}},
+  for (const Form& f :
+       {Form{"matrix", {4, 5}, 0.4}, Form{"transposed", {3, 4}, 0.5, Layout::transposed},
+        Form{"strided", {3, 5}, 0.25, Layout::strided}, Form{"p = 0", {2, 3}, 0},
+        Form{"p = 1", {2, 3}, 1}, Form{"scalar", {}, 0.5}, Form{"empty", {0, 2}, 0.5},
+        Form{"large", {67, 133}, 0.1},
+        Form{"large padded rows", {33, 130}, 0.9, Layout::padded_rows}})
+    cases.push_back({.ops = {"dropout", "composite::dropout"},
+                     .name = fmt::format("dropout {}", f.name),
+                     .inputs = {{.shape = f.shape, .layout = f.layout}},
                      .build = on1([p = f.p](const Tensor& x) {
                        Generator rng(11);
                        return dropout(x, p, rng);
                      }),
-                     .composite = on1([p = f.p](const Tensor& x) { return composite::dropout(x, p, {11, 0}); }),
-                     .naive = naive_dropout(f.p, 11), .tolerance = {2e-6, "one rounding of the scale"},
-                     .gradcheck = f.shape.numel() < 100, .shapes = {f.shape}});
+                     .composite = on1([p = f.p](const Tensor& x) {
+                       return composite::dropout(x, p, {11, 0});
+                     }),
+                     .naive = naive_dropout(f.p, 11),
+                     .tolerance = {2e-6, "one rounding of the scale"},
+                     .gradcheck = f.shape.numel() < 100,
+                     .shapes = {f.shape}});
   return cases;
 }
 

@@ -51,7 +51,8 @@ Builder zip(std::function<double(double, double)> f) {
   return [f = std::move(f)](const TensorList& x) {
     const Array a(x[0]), b(x[1]);
     Array y(broadcast_shapes("naive", a.shape, b.shape));
-    for_each_index(y.shape, [&](const Shape& i) { y.at(i) = f(broadcast_at(a, i), broadcast_at(b, i)); });
+    for_each_index(y.shape,
+                   [&](const Shape& i) { y.at(i) = f(broadcast_at(a, i), broadcast_at(b, i)); });
     return TensorList{y.tensor()};
   };
 }

@@ -42,17 +42,24 @@ struct Function {
 
 std::vector<Function> functions() {
   return {
-      {"sum", [](const Tensor& x, const Dims& d, bool k) { return x.sum(d, {.keepdim = k}); }, total},
-      {"mean", [](const Tensor& x, const Dims& d, bool k) { return x.mean(d, {.keepdim = k}); }, average},
+      {"sum", [](const Tensor& x, const Dims& d, bool k) { return x.sum(d, {.keepdim = k}); },
+       total},
+      {"mean", [](const Tensor& x, const Dims& d, bool k) { return x.mean(d, {.keepdim = k}); },
+       average},
       {"max", [](const Tensor& x, const Dims& d, bool k) { return x.max(d, {.keepdim = k}); },
        [](const Group& g) { return *std::max_element(g.begin(), g.end()); }, true, false},
       {"min", [](const Tensor& x, const Dims& d, bool k) { return x.min(d, {.keepdim = k}); },
        [](const Group& g) { return *std::min_element(g.begin(), g.end()); }, true, false},
       {"var", [](const Tensor& x, const Dims& d, bool k) { return x.var(d, {.keepdim = k}); },
        [](const Group& g) { return variance(g, 1); }},
-      {"var", [](const Tensor& x, const Dims& d, bool k) { return x.var(d, {.keepdim = k, .correction = 0}); },
+      {"var",
+       [](const Tensor& x, const Dims& d, bool k) {
+         return x.var(d, {.keepdim = k, .correction = 0});
+       },
        [](const Group& g) { return variance(g, 0); }, false, true, ", biased"},
-      {"logsumexp", [](const Tensor& x, const Dims& d, bool k) { return logsumexp(x, d, {.keepdim = k}); }, log_sum_exp},
+      {"logsumexp",
+       [](const Tensor& x, const Dims& d, bool k) { return logsumexp(x, d, {.keepdim = k}); },
+       log_sum_exp},
   };
 }
 
@@ -93,16 +100,20 @@ std::vector<OpCase> regular() {
       // The numeric derivative of an extremum of broadcast values ties by construction.
       const bool ties = f.distinct && form.layout == Layout::broadcast;
       const bool large = form.shape.numel() > 100;
-      cases.push_back({.ops = {f.name},
-                       .name = fmt::format("{}{}, {}", f.name, f.note, form.name),
-                       .inputs = {{.shape = form.shape, .layout = form.layout,
-                                   .values = f.distinct && !ties ? Values::distinct : Values::uniform}},
-                       .build = on1([op = f.op, d = form.dims, k = form.keepdim](const Tensor& x) { return op(x, d, k); }),
-                       .naive = naive::reduce(form.dims, form.keepdim, f.reference),
-                       .tolerance = {1e-5, "up to 9,000 terms, relative to their size"},
-                       .gradcheck = !large && !ties,
-                       .gradgradcheck = form.differentiable_twice,
-                       .half_tolerance = 0.05});
+      cases.push_back(
+          {.ops = {f.name},
+           .name = fmt::format("{}{}, {}", f.name, f.note, form.name),
+           .inputs = {{.shape = form.shape,
+                       .layout = form.layout,
+                       .values = f.distinct && !ties ? Values::distinct : Values::uniform}},
+           .build = on1([op = f.op, d = form.dims, k = form.keepdim](const Tensor& x) {
+             return op(x, d, k);
+           }),
+           .naive = naive::reduce(form.dims, form.keepdim, f.reference),
+           .tolerance = {1e-5, "up to 9,000 terms, relative to their size"},
+           .gradcheck = !large && !ties,
+           .gradgradcheck = form.differentiable_twice,
+           .half_tolerance = 0.05});
     }
   return cases;
 }
@@ -110,11 +121,17 @@ std::vector<OpCase> regular() {
 std::vector<OpCase> edges() {
   std::vector<OpCase> cases;
   for (const Function& f : functions()) {
-    const auto add = [&](const char* name, const Shape& shape, const Dims& dims, const Shape& result, bool differentiable) {
-      cases.push_back({.ops = {f.name}, .name = fmt::format("{}{}, {}", f.name, f.note, name), .inputs = {{.shape = shape}},
-                       .build = on1([op = f.op, dims](const Tensor& x) { return op(x, dims, false); }),
-                       .naive = naive::reduce(dims, false, f.reference), .gradcheck = differentiable,
-                       .gradgradcheck = false, .shapes = {result}});
+    const auto add = [&](const char* name, const Shape& shape, const Dims& dims,
+                         const Shape& result, bool differentiable) {
+      cases.push_back(
+          {.ops = {f.name},
+           .name = fmt::format("{}{}, {}", f.name, f.note, name),
+           .inputs = {{.shape = shape}},
+           .build = on1([op = f.op, dims](const Tensor& x) { return op(x, dims, false); }),
+           .naive = naive::reduce(dims, false, f.reference),
+           .gradcheck = differentiable,
+           .gradgradcheck = false,
+           .shapes = {result}});
     };
     const bool divides = std::string(f.name) == "var" || std::string(f.name) == "mean";
     if (std::string(f.name) != "var") add("of a scalar", {}, all, {}, true);
@@ -128,40 +145,66 @@ std::vector<OpCase> edges() {
 std::vector<OpCase> special() {
   std::vector<OpCase> cases;
   // Two rows of three are -inf; two elements of the others too.
-  cases.push_back({.ops = {"logsumexp"}, .name = "logsumexp of masked rows",
+  cases.push_back({.ops = {"logsumexp"},
+                   .name = "logsumexp of masked rows",
                    .inputs = {{.shape = {4, 3}, .values = Values::masked_rows}},
                    .build = on1([](const Tensor& x) { return logsumexp(x, -1); }),
-                   .naive = naive::reduce(-1, false, log_sum_exp), .gradcheck = false});  // -inf - -inf
-  cases.push_back({.ops = {"logsumexp"}, .name = "logsumexp with infinities",
+                   .naive = naive::reduce(-1, false, log_sum_exp),
+                   .gradcheck = false});  // -inf - -inf
+  cases.push_back({.ops = {"logsumexp"},
+                   .name = "logsumexp with infinities",
                    .inputs = {{.shape = {3, 5}, .values = Values::infinities}},
                    .build = on1([](const Tensor& x) { return logsumexp(x, -1); }),
                    .naive = naive::reduce(-1, false, log_sum_exp)});
-  cases.push_back({.ops = {"logsumexp"}, .name = "logsumexp of outliers",
-                   .inputs = {{.shape = {3, 6}, .low = -30, .high = 30, .values = Values::outliers}},
-                   .build = on1([](const Tensor& x) { return logsumexp(x, -1); }),
-                   .naive = naive::reduce(-1, false, log_sum_exp), .tolerance = {1e-5, "values up to 900"}, .half = false});
-  cases.push_back({.ops = {"sum"}, .name = "sum of a product with its own mean",
-                   .inputs = {{.shape = {3, 4}}},
-                   .build = on1([](const Tensor& x) { return (x * x.mean(-1, {.keepdim = true})).sum(0); })});
+  cases.push_back(
+      {.ops = {"logsumexp"},
+       .name = "logsumexp of outliers",
+       .inputs = {{.shape = {3, 6}, .low = -30, .high = 30, .values = Values::outliers}},
+       .build = on1([](const Tensor& x) { return logsumexp(x, -1); }),
+       .naive = naive::reduce(-1, false, log_sum_exp),
+       .tolerance = {1e-5, "values up to 900"},
+       .half = false});
+  cases.push_back(
+      {.ops = {"sum"},
+       .name = "sum of a product with its own mean",
+       .inputs = {{.shape = {3, 4}}},
+       .build = on1([](const Tensor& x) { return (x * x.mean(-1, {.keepdim = true})).sum(0); })});
   for (const DType dtype : {int32, int64, uint8, bool_})
-    cases.push_back({.ops = {"sum"}, .name = fmt::format("sum of {}", to_string(dtype)),
+    cases.push_back({.ops = {"sum"},
+                     .name = fmt::format("sum of {}", to_string(dtype)),
                      .inputs = {{.shape = {7, 19}, .low = 0, .high = 2, .dtype = dtype}},
-                     .build = on1([](const Tensor& x) { return x.sum(0); }), .naive = naive::reduce(0, false, total),
-                     .differentiable = false, .half = false});
+                     .build = on1([](const Tensor& x) { return x.sum(0); }),
+                     .naive = naive::reduce(0, false, total),
+                     .differentiable = false,
+                     .half = false});
 
   const auto first_largest = [](const Group& g) {
     return static_cast<double>(std::max_element(g.begin(), g.end()) - g.begin());
   };
-  struct Arg { const char* name; Shape shape; std::optional<int> dim; bool keepdim; Layout layout; };
-  for (const Arg& a : {Arg{"all", {3, 5}, std::nullopt, false, Layout::contiguous}, Arg{"last", {4, 6}, -1, false, Layout::strided},
-                       Arg{"first, keepdim", {5, 3}, 0, true, Layout::contiguous}, Arg{"transposed, last", {4, 5}, 1, false, Layout::transposed},
-                       Arg{"all, keepdim", {2, 3}, std::nullopt, true, Layout::contiguous}, Arg{"one element", {1}, 0, false, Layout::contiguous},
-                       Arg{"empty result", {0, 3}, 1, false, Layout::contiguous}, Arg{"large", {33, 290}, -1, false, Layout::contiguous}})
-    cases.push_back({.ops = {"argmax"}, .name = fmt::format("argmax {}", a.name),
+  struct Arg {
+    const char* name;
+    Shape shape;
+    std::optional<int> dim;
+    bool keepdim;
+    Layout layout;
+  };
+  for (const Arg& a : {Arg{"all", {3, 5}, std::nullopt, false, Layout::contiguous},
+                       Arg{"last", {4, 6}, -1, false, Layout::strided},
+                       Arg{"first, keepdim", {5, 3}, 0, true, Layout::contiguous},
+                       Arg{"transposed, last", {4, 5}, 1, false, Layout::transposed},
+                       Arg{"all, keepdim", {2, 3}, std::nullopt, true, Layout::contiguous},
+                       Arg{"one element", {1}, 0, false, Layout::contiguous},
+                       Arg{"empty result", {0, 3}, 1, false, Layout::contiguous},
+                       Arg{"large", {33, 290}, -1, false, Layout::contiguous}})
+    cases.push_back({.ops = {"argmax"},
+                     .name = fmt::format("argmax {}", a.name),
                      .inputs = {{.shape = a.shape, .layout = a.layout}},
-                     .build = on1([dim = a.dim, k = a.keepdim](const Tensor& x) { return x.argmax(dim, {.keepdim = k}); }),
+                     .build = on1([dim = a.dim, k = a.keepdim](const Tensor& x) {
+                       return x.argmax(dim, {.keepdim = k});
+                     }),
                      .naive = naive::reduce(a.dim ? Dims(*a.dim) : all, a.keepdim, first_largest),
-                     .differentiable = false, .half = false});
+                     .differentiable = false,
+                     .half = false});
   return cases;
 }
 

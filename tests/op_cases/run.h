@@ -19,6 +19,7 @@ Run run_case(const OpCase& op_case, const Builder& build, const TensorList& base
 TensorList rounded(const TensorList& bases, DType dtype);
 
 // Compares outputs and, where both have them, gradients; empty if they agree.
-std::string run_difference(const Run& got, const Run& wanted, double tolerance, double gradient_tolerance);
+std::string run_difference(const Run& got, const Run& wanted, double tolerance,
+                           double gradient_tolerance);
 
 }  // namespace keymix::testing

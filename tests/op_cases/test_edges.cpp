@@ -36,7 +36,8 @@ TEST_CASE("empty and single-element inputs run forward and backward", "[unit]") 
     for (DType dtype : {float32, float64}) {
       const TensorList bases = make_bases(op_case);
       Run run;
-      REQUIRE(message_of([&] { run = run_case(op_case, op_case.build, bases, dtype); }) == "no error");
+      REQUIRE(message_of([&] { run = run_case(op_case, op_case.build, bases, dtype); }) ==
+              "no error");
       for (std::size_t i = 0; i < bases.size(); ++i)
         if (run.gradients[i].defined()) {
           CHECK(run.gradients[i].shape() == bases[i].shape());

@@ -18,18 +18,26 @@ namespace {
 
 constexpr ScoreKind kGaussian = ScoreKind::gaussian;
 
-Tensor random(const Shape& shape, std::uint64_t seed, DType dtype = float64) { return uniform_values(shape, seed, -1.5, 1.5, dtype); }
+Tensor random(const Shape& shape, std::uint64_t seed, DType dtype = float64) {
+  return uniform_values(shape, seed, -1.5, 1.5, dtype);
+}
 
 struct Sample {
   Tensor q, k0, k1, v;
   explicit Sample(DType dtype = float64, std::int64_t queries = 5, std::int64_t keys = 6)
-      : q(random({2, 2, queries, 4}, 1, dtype)), k0(random({2, 2, keys, 4}, 2, dtype)), k1(random({2, 2, keys, 4}, 3, dtype)),
+      : q(random({2, 2, queries, 4}, 1, dtype)),
+        k0(random({2, 2, keys, 4}, 2, dtype)),
+        k1(random({2, 2, keys, 4}, 3, dtype)),
         v(random({2, 2, keys, 3}, 4, dtype)) {}
-  AttentionInputs inputs() const { return {.query = q, .keys = {k0, k1}, .value = v, .score = kGaussian}; }
+  AttentionInputs inputs() const {
+    return {.query = q, .keys = {k0, k1}, .value = v, .score = kGaussian};
+  }
 };
 
 // Values whose output is the matrix of weights A itself.
-Tensor unit_values(std::int64_t keys, DType dtype = float64) { return eye(keys, {}, {.dtype = dtype}).expand({2, 2, keys, keys}); }
+Tensor unit_values(std::int64_t keys, DType dtype = float64) {
+  return eye(keys, {}, {.dtype = dtype}).expand({2, 2, keys, keys});
+}
 
 Tensor log_weights(const Values& weights, DType dtype = float64) {
   return log_weight(make(weights, {1, static_cast<std::int64_t>(weights.size()), 1}, dtype));
@@ -53,8 +61,10 @@ TEST_CASE("one component with keys of equal length is softmax attention", "[gold
     const Tensor keys = normalize(x.k0, -1) * 1.7;
     const Tensor scores = matmul(x.q, keys.transpose(-2, -1)) / 2.0;  // sqrt(D) = 2
     const Tensor expected = matmul(softmax(scores, -1), x.v);
-    CHECK(difference(run({.query = x.q, .keys = {keys}, .value = x.v, .score = kGaussian}).out, expected, tolerance) == "");
-    CHECK(difference(run({.query = x.q, .keys = {keys}, .value = x.v}).out, expected, tolerance) == "");
+    CHECK(difference(run({.query = x.q, .keys = {keys}, .value = x.v, .score = kGaussian}).out,
+                     expected, tolerance) == "");
+    CHECK(difference(run({.query = x.q, .keys = {keys}, .value = x.v}).out, expected, tolerance) ==
+          "");
   });
 }
 
@@ -85,12 +95,14 @@ TEST_CASE("scaling all weights changes nothing", "[golden]") {
 TEST_CASE("a weight of zero removes its component", "[golden]") {
   for_each_body([](auto run, DType dtype, double tolerance) {
     const Sample x(dtype);
-    const Tensor pi = make({0.7, 0}, {1, 2, 1}, dtype).requires_grad_(), gone = x.k1.detach().requires_grad_();
+    const Tensor pi = make({0.7, 0}, {1, 2, 1}, dtype).requires_grad_(),
+                 gone = x.k1.detach().requires_grad_();
     AttentionInputs in = x.inputs();
     in.keys[1] = gone;
     in.log_weight = log_weight(pi);
     const Tensor out = run(in).out;
-    CHECK(difference(out, run({.query = x.q, .keys = {x.k0}, .value = x.v, .score = kGaussian}).out, tolerance) == "");
+    CHECK(difference(out, run({.query = x.q, .keys = {x.k0}, .value = x.v, .score = kGaussian}).out,
+                     tolerance) == "");
     const TensorList d = grad({square(out).sum()}, {pi, gone});
     CHECK(values(isfinite(d[0])) == Values{1, 1});
     CHECK(values(d[0])[1] == 0);
@@ -113,7 +125,8 @@ TEST_CASE("shifting all queries and keys by one vector changes nothing", "[golde
 TEST_CASE("queries far from every key give finite results and gradients", "[golden]") {
   for_each_body([](auto run, DType dtype, double) {
     const Sample x(dtype);
-    for (const double distance : {10.0, 100.0, 500.0}) {  // squared: up to 10^6 over four dimensions
+    for (const double distance :
+         {10.0, 100.0, 500.0}) {  // squared: up to 10^6 over four dimensions
       const Tensor q = (x.q.detach() + distance).requires_grad_();
       AttentionInputs in = x.inputs();
       in.query = q;
@@ -161,8 +174,13 @@ TEST_CASE("shifted keys are components with explicit keys", "[golden]") {
     const Sample x(dtype);
     const Tensor shifts = random({3, 2, 4}, 9, dtype);
     for (const auto& alpha : {Values{0.5, 0.5, 0.5}, Values{0.5, 1.5, 0.9}}) {
-      AttentionInputs shifted{.query = x.q, .keys = {x.k0}, .shifts = shifts, .value = x.v, .score = kGaussian,
-                              .log_weight = log_weights({0.2, 0.5, 0.3}, dtype), .inverse_variance = make(alpha, {1, 3}, dtype),
+      AttentionInputs shifted{.query = x.q,
+                              .keys = {x.k0},
+                              .shifts = shifts,
+                              .value = x.v,
+                              .score = kGaussian,
+                              .log_weight = log_weights({0.2, 0.5, 0.3}, dtype),
+                              .inverse_variance = make(alpha, {1, 3}, dtype),
                               .mask = {.causal = true}};
       AttentionInputs direct = shifted;
       direct.shifts = {};
@@ -194,13 +212,15 @@ TEST_CASE("the soft mixture becomes the hard one as variances shrink", "[golden]
 
 TEST_CASE("causal masks are aligned at the end", "[unit]") {
   for_each_body([](auto run, DType dtype, double) {
-    for (const auto& [queries, keys] : {std::pair{3, 5}, std::pair{5, 3}, std::pair{4, 4}, std::pair{1, 6}}) {
+    for (const auto& [queries, keys] :
+         {std::pair{3, 5}, std::pair{5, 3}, std::pair{4, 4}, std::pair{1, 6}}) {
       AttentionInputs in = Sample(dtype, queries, keys).inputs();
       in.value = unit_values(keys, dtype);
       in.mask.causal = true;
       const Values weights = values(run(in).out[0][0]);
       for (int i = 0; i < queries; ++i)
-        for (int j = 0; j < keys; ++j) CHECK((weights[static_cast<std::size_t>(i * keys + j)] > 0) == (j <= i + keys - queries));
+        for (int j = 0; j < keys; ++j)
+          CHECK((weights[static_cast<std::size_t>(i * keys + j)] > 0) == (j <= i + keys - queries));
     }
   });
 }
@@ -209,7 +229,8 @@ TEST_CASE("a query without a visible key gives zero and no gradient", "[unit]") 
   for_each_body([](auto run, DType dtype, double) {
     const Sample x(dtype, 4, 3);
     AttentionInputs in = x.inputs();
-    for (Tensor* tensor : {&in.query, &in.keys[0], &in.keys[1], &in.value}) tensor->requires_grad_();
+    for (Tensor* tensor : {&in.query, &in.keys[0], &in.keys[1], &in.value})
+      tensor->requires_grad_();
     in.mask = {.causal = true, .key_valid = make({0, 1, 1, 0, 0, 0}, {2, 3}, bool_)};
     const AttentionResult result = run(in);
     // Sample 0: queries 0 and 1 see no valid key. Sample 1 has no valid key at all.
@@ -217,7 +238,8 @@ TEST_CASE("a query without a visible key gives zero and no gradient", "[unit]") 
     CHECK(values(result.out[1]) == Values(24, 0));
     CHECK(values(result.logsumexp[1]) == Values(8, -INFINITY));
     CHECK(result.out.index({0, 0, 3}).argmax().item() >= 0);
-    const TensorList d = grad({exp(result.out).sum()}, {in.query, in.keys[0], in.keys[1], in.value});
+    const TensorList d =
+        grad({exp(result.out).sum()}, {in.query, in.keys[0], in.keys[1], in.value});
     for (const Tensor& g : d) CHECK(isfinite(g).min().item() == 1);
     CHECK(values(d[0].index({0, Slice(), Slice(0, 2)})) == Values(16, 0));
     CHECK(values(d[0][1]) == Values(32, 0));
@@ -252,7 +274,8 @@ TEST_CASE("an infinite bias hides a key like the mask does", "[unit]") {
 
 TEST_CASE("attention dropout: deterministic, scaled, a 16-bit lane per weight", "[unit]") {
   for_each_body([](auto run, DType dtype, double tolerance) {
-    AttentionInputs in{.query = random({2, 3, 40, 4}, 1, dtype), .keys = {random({2, 3, 50, 4}, 2, dtype)},
+    AttentionInputs in{.query = random({2, 3, 40, 4}, 1, dtype),
+                       .keys = {random({2, 3, 50, 4}, 2, dtype)},
                        .value = eye(50, {}, {.dtype = dtype}).expand({2, 3, 50, 50})};
     const Tensor full_weights = run(in).out;
     in.dropout = {0.3, {17, 2}};
@@ -276,12 +299,24 @@ TEST_CASE("both bodies drop the same weights", "[unit]") {
 }
 
 TEST_CASE("attention is differentiable twice in every input", "[gradcheck]") {
-  const Tensor q = random({1, 2, 3, 2}, 1), k = random({1, 1, 4, 2}, 2), v = random({1, 1, 4, 2}, 3), mu = random({2, 1, 2}, 4);
+  const Tensor q = random({1, 2, 3, 2}, 1), k = random({1, 1, 4, 2}, 2),
+               v = random({1, 1, 4, 2}, 3), mu = random({2, 1, 2}, 4);
   const Tensor log_pi = random({2, 2, 4}, 5), alpha = uniform_values({1, 2}, 6, 0.4, 1.2);
-  gradgradcheck([](const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& shifts, const Tensor& weight, const Tensor& a) {
-    return attention({.query = query, .keys = {key}, .shifts = shifts, .value = value, .score = kGaussian, .log_weight = weight,
-                      .inverse_variance = a, .mask = {.causal = true}, .dropout = {0.2, {1, 1}}}).out;
-  }, {q, k, v, mu, log_pi, alpha});
+  gradgradcheck(
+      [](const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& shifts,
+         const Tensor& weight, const Tensor& a) {
+        return attention({.query = query,
+                          .keys = {key},
+                          .shifts = shifts,
+                          .value = value,
+                          .score = kGaussian,
+                          .log_weight = weight,
+                          .inverse_variance = a,
+                          .mask = {.causal = true},
+                          .dropout = {0.2, {1, 1}}})
+            .out;
+      },
+      {q, k, v, mu, log_pi, alpha});
 }
 
 TEST_CASE("logsumexp is for inspection", "[unit]") {
@@ -290,9 +325,11 @@ TEST_CASE("logsumexp is for inspection", "[unit]") {
   in.query = x.q.detach().requires_grad_();
   const AttentionResult result = attention(in);
   CHECK(message_of([&] { result.logsumexp.sum().backward(); }) ==
-        "attention: logsumexp has no gradient; it was asked for; needed a loss made of `out` alone\n  hint: detach() the logsumexp");
+        "attention: logsumexp has no gradient; it was asked for; needed a loss made of `out` "
+        "alone\n  hint: detach() the logsumexp");
   // For one gaussian component it is the logarithm of the kernel's mass, up to the query's norm.
-  const Tensor single = attention({.query = x.q, .keys = {x.k0}, .value = x.v, .score = kGaussian}).logsumexp;
+  const Tensor single =
+      attention({.query = x.q, .keys = {x.k0}, .value = x.v, .score = kGaussian}).logsumexp;
   const Tensor far = square(x.q.unsqueeze(3) - x.k0.unsqueeze(2)).sum(-1) * -0.25;
   const Tensor mass = log(exp(far).sum(-1)) + square(x.q).sum(-1) * 0.25;
   CHECK(difference(single, mass, 1e-12) == "");

@@ -33,10 +33,10 @@ TEST_CASE("every dtype converts to every other", "[unit]") {
 }
 
 TEST_CASE("conversions that lose something", "[unit]") {
-  CHECK(values(tensor({1.9, -1.9, 0.5}).to(int64)) == Values{1, -1, 0});    // towards zero
+  CHECK(values(tensor({1.9, -1.9, 0.5}).to(int64)) == Values{1, -1, 0});  // towards zero
   CHECK(values(tensor({0.0, -0.0, 0.25, NAN}).to(bool_)) == Values{0, 0, 1, 1});
   CHECK(values(make({2, -7, 0}, {3}, int32).to(bool_)) == Values{1, 1, 0});
-  CHECK(values(make({257, -1}, {2}, int32).to(uint8)) == Values{1, 255});   // wraps, as C++ does
+  CHECK(values(make({257, -1}, {2}, int32).to(uint8)) == Values{1, 255});  // wraps, as C++ does
   CHECK(values(tensor({0.1}).to(float16).to(float32))[0] == 0.0999755859375);
   CHECK(values(tensor({0.1}).to(bfloat16))[0] == 0.10009765625);
   CHECK(values(tensor({70000, -70000}).to(float16)) == Values{INFINITY, -INFINITY});
@@ -46,7 +46,9 @@ TEST_CASE("conversions that lose something", "[unit]") {
 }
 
 TEST_CASE("dtypes promote as in PyTorch", "[unit]") {
-  const auto sum_of = [](DType a, DType b) { return (ones({2}, {.dtype = a}) + ones({2}, {.dtype = b})).dtype(); };
+  const auto sum_of = [](DType a, DType b) {
+    return (ones({2}, {.dtype = a}) + ones({2}, {.dtype = b})).dtype();
+  };
   CHECK(sum_of(bool_, uint8) == uint8);
   CHECK(sum_of(uint8, int32) == int32);
   CHECK(sum_of(int32, int64) == int64);
@@ -57,9 +59,11 @@ TEST_CASE("dtypes promote as in PyTorch", "[unit]") {
   CHECK(sum_of(float32, float64) == float64);
   CHECK(sum_of(bool_, bool_) == int64);  // sums of bools count
   CHECK(maximum(ones({1}, {.dtype = int32}), ones({1}, {.dtype = uint8})).dtype() == int32);
-  CHECK(where(ones({1}, {.dtype = bool_}), ones({1}, {.dtype = int32}), ones({1})).dtype() == float32);
+  CHECK(where(ones({1}, {.dtype = bool_}), ones({1}, {.dtype = int32}), ones({1})).dtype() ==
+        float32);
   CHECK(concat({ones({1}, {.dtype = int64}), ones({1}, {.dtype = float16})}).dtype() == float16);
-  CHECK(matmul(ones({1, 1}, {.dtype = float32}), ones({1, 1}, {.dtype = float64})).dtype() == float64);
+  CHECK(matmul(ones({1, 1}, {.dtype = float32}), ones({1, 1}, {.dtype = float64})).dtype() ==
+        float64);
   CHECK((ones({2}, {.dtype = int32}) < ones({2})).dtype() == bool_);
 }
 
@@ -101,7 +105,8 @@ TEST_CASE("functions of integers", "[unit]") {
   CHECK(values(sign(x)) == Values{-1, 0, 1});
   CHECK(values(square(x)) == Values{4, 0, 9});
   CHECK(values(clamp(x, -1, 1)) == Values{-1, 0, 1});
-  for (const auto& f : {keymix::exp, keymix::sqrt, keymix::sigmoid, keymix::tanh, keymix::gelu, keymix::cos})
+  for (const auto& f :
+       {keymix::exp, keymix::sqrt, keymix::sigmoid, keymix::tanh, keymix::gelu, keymix::cos})
     CHECK(f(x).dtype() == float32);
   CHECK(values(exp(make({0, 1}, {2}, bool_)))[0] == 1);
   CHECK(logsumexp(make({0, 0}, {2}, int64)).item() == Approx(std::log(2.0)));
@@ -122,18 +127,24 @@ TEST_CASE("item reads one value of any dtype", "[unit]") {
 }
 
 TEST_CASE("item refuses what a type cannot hold", "[unit]") {
-  CHECK(message_of([] { tensor({0.5}).item<int>(); }) == "item: 0.5 does not fit; the tensor is float32; asked for int32");
-  CHECK(message_of([] { make({256}, {1}, int64).item<std::uint8_t>(); }) == "item: 256 does not fit; the tensor is int64; asked for uint8");
+  CHECK(message_of([] { tensor({0.5}).item<int>(); }) ==
+        "item: 0.5 does not fit; the tensor is float32; asked for int32");
+  CHECK(message_of([] { make({256}, {1}, int64).item<std::uint8_t>(); }) ==
+        "item: 256 does not fit; the tensor is int64; asked for uint8");
   CHECK(message_of([] { make({-1}, {1}, int64).item<std::uint8_t>(); }) != "no error");
   CHECK(message_of([] { tensor({256}).item<std::uint8_t>(); }) != "no error");
   CHECK(message_of([] { tensor({-1}).item<std::uint8_t>(); }) != "no error");
   CHECK(message_of([] { tensor({2147483648.0}, {.dtype = float64}).item<int>(); }) != "no error");
-  CHECK(message_of([] { tensor({9.3e18}, {.dtype = float64}).item<std::int64_t>(); }) != "no error");
+  CHECK(message_of([] { tensor({9.3e18}, {.dtype = float64}).item<std::int64_t>(); }) !=
+        "no error");
   CHECK(message_of([] { tensor({NAN}).item<std::int64_t>(); }) != "no error");
   CHECK(message_of([] { tensor({2}).item<bool>(); }) != "no error");
   const std::int64_t odd = (std::int64_t{1} << 53) + 1;
   CHECK(message_of([&] { from_values(std::vector{odd}, {1}).item<double>(); }) != "no error");
   CHECK(message_of([] { make({16777217}, {1}, int64).item<float>(); }) != "no error");
-  CHECK(message_of([] { ones({2, 3}).item(); }) == "item: the tensor has 6 elements (shape [2, 3]); needed exactly 1");
-  CHECK(message_of([] { zeros({0}).item(); }) == "item: the tensor has 0 elements (shape [0]); needed exactly 1");
+  CHECK(message_of([] {
+          ones({2, 3}).item();
+        }) == "item: the tensor has 6 elements (shape [2, 3]); needed exactly 1");
+  CHECK(message_of([] { zeros({0}).item(); }) ==
+        "item: the tensor has 0 elements (shape [0]); needed exactly 1");
 }

@@ -82,7 +82,9 @@ TEST_CASE("tensors of C++ values", "[unit]") {
   CHECK(tensor({1, 2}).dtype() == float32);
   CHECK(tensor({{1, 2, 3}, {4, 5, 6}}).shape() == Shape{2, 3});
   CHECK(values(tensor({{1, 2}, {3, 4}}, {.dtype = int64})) == Values{1, 2, 3, 4});
-  CHECK(message_of([] { tensor({{1, 2}, {3}}); }) == "tensor: rows of different lengths; got 2 and 1");
+  CHECK(message_of([] {
+          tensor({{1, 2}, {3}});
+        }) == "tensor: rows of different lengths; got 2 and 1");
 
   const std::vector<std::int64_t> whole{5, -6};
   CHECK(from_values(whole, {2}).dtype() == int64);
@@ -91,7 +93,8 @@ TEST_CASE("tensors of C++ values", "[unit]") {
   CHECK(values(from_values(whole, {1, 2}, {.dtype = float16})) == Values{5, -6});
   const bool flags[] = {true, false, true};
   CHECK(values(from_values(std::span<const bool>(flags), {3})) == Values{1, 0, 1});
-  CHECK(message_of([&] { from_values(whole, {3}); }) == "from_values: got 2 values for shape [3]; needed 3");
+  CHECK(message_of([&] { from_values(whole, {3}); }) ==
+        "from_values: got 2 values for shape [3]; needed 3");
   CHECK(from_values(std::vector<double>{}, {0, 2}).shape() == Shape{0, 2});
 }
 
@@ -104,10 +107,11 @@ TEST_CASE("to_vector reads row-major order through any strides, and converts", "
 }
 
 TEST_CASE("leaves from factories", "[unit]") {
-  for (const Tensor& x : {zeros({2}, {.requires_grad = true}), tensor({1, 2}, {.requires_grad = true}),
-                          eye(2, {}, {.requires_grad = true}), linspace(0, 1, 3, {.requires_grad = true}),
-                          arange(0.0, 2.0, 1.0, {.requires_grad = true}),
-                          from_values(std::vector<float>{1}, {1}, {.dtype = float64, .requires_grad = true})}) {
+  for (const Tensor& x :
+       {zeros({2}, {.requires_grad = true}), tensor({1, 2}, {.requires_grad = true}),
+        eye(2, {}, {.requires_grad = true}), linspace(0, 1, 3, {.requires_grad = true}),
+        arange(0.0, 2.0, 1.0, {.requires_grad = true}),
+        from_values(std::vector<float>{1}, {1}, {.dtype = float64, .requires_grad = true})}) {
     CHECK(x.requires_grad());
     CHECK(x.is_leaf());
   }

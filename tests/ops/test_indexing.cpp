@@ -11,7 +11,9 @@ using Values = std::vector<double>;
 namespace {
 
 Tensor grid() { return arange(12).reshape({3, 4}); }
-Tensor ints(std::vector<double> list) { return make(list, {static_cast<std::int64_t>(list.size())}, int64); }
+Tensor ints(std::vector<double> list) {
+  return make(list, {static_cast<std::int64_t>(list.size())}, int64);
+}
 
 }  // namespace
 
@@ -21,7 +23,8 @@ TEST_CASE("reading by ints, slices, tensors and masks", "[unit]") {
   CHECK(x.index({-1, -4}).item() == 8);
   CHECK(values(x.index({Slice(), 1})) == Values{1, 5, 9});
   CHECK(values(x.index({Slice(1, std::nullopt), Slice(-2, std::nullopt)})) == Values{6, 7, 10, 11});
-  CHECK(values(x.index({Slice(std::nullopt, std::nullopt, 2), Slice(1, 4, 2)})) == Values{1, 3, 9, 11});
+  CHECK(values(x.index({Slice(std::nullopt, std::nullopt, 2), Slice(1, 4, 2)})) ==
+        Values{1, 3, 9, 11});
   CHECK(values(x.index({ints({2, 0})})) == Values{8, 9, 10, 11, 0, 1, 2, 3});
   CHECK(values(x.index({ints({0, 1, 2}), ints({3, -1, 0})})) == Values{3, 7, 8});
   CHECK(values(x.index({Slice(), make({3, 1}, {1, 2}, int32)})) == Values{3, 1, 7, 5, 11, 9});
@@ -77,23 +80,37 @@ TEST_CASE("the last of repeated indices wins, every time", "[unit]") {
 
 TEST_CASE("indices that do not fit", "[unit]") {
   Tensor x = grid();
-  CHECK(message_of([&] { x.index({3}); }) == "index: 3 is outside dimension 0 of [3, 4]; needed [-3, 3)");
+  CHECK(message_of([&] { x.index({3}); }) ==
+        "index: 3 is outside dimension 0 of [3, 4]; needed [-3, 3)");
   CHECK(message_of([&] { x.index({0, -5}); }).find("index: -5 is outside dimension") == 0);
   CHECK(message_of([&] { x.index({0, 0, 0}); }) == "index: too many items for shape [3, 4]; got 3");
-  CHECK(message_of([&] { x.index({Slice(0, 3, 0)}); }) == "slice: step 0 is not supported; needed 1 or more");
-  CHECK(message_of([&] { x.index({Slice(3, 0, -1)}); }) == "slice: step -1 is not supported; needed 1 or more");
-  CHECK(message_of([&] { x.index({ints({0, 3})}); }).find("index: index 3 at position [1] is outside [-3, 3)") == 0);
-  CHECK(message_of([&] { x.index({ints({0, -4})}); }).find("index: index -4 at position [1] is outside [-3, 3)") == 0);
-  CHECK(message_of([&] { x.index({tensor({0})}); }) == "index: an index tensor must be int32, int64 or bool; got float32");
-  CHECK(message_of([&] { x.index({make({1, 0}, {2}, bool_)}); }) == "index: mask [2] does not fit dimensions 0 on of [3, 4]");
-  CHECK(message_of([&] { x.index_put_({0}, ints({1, 2, 3})); }).find("copy_: shapes do not broadcast; got [4] and [3]") == 0);
+  CHECK(message_of([&] { x.index({Slice(0, 3, 0)}); }) ==
+        "slice: step 0 is not supported; needed 1 or more");
+  CHECK(message_of([&] { x.index({Slice(3, 0, -1)}); }) ==
+        "slice: step -1 is not supported; needed 1 or more");
+  CHECK(message_of([&] {
+          x.index({ints({0, 3})});
+        }).find("index: index 3 at position [1] is outside [-3, 3)") == 0);
+  CHECK(message_of([&] {
+          x.index({ints({0, -4})});
+        }).find("index: index -4 at position [1] is outside [-3, 3)") == 0);
+  CHECK(message_of([&] { x.index({tensor({0})}); }) ==
+        "index: an index tensor must be int32, int64 or bool; got float32");
+  CHECK(message_of([&] {
+          x.index({make({1, 0}, {2}, bool_)});
+        }) == "index: mask [2] does not fit dimensions 0 on of [3, 4]");
+  CHECK(message_of([&] {
+          x.index_put_({0}, ints({1, 2, 3}));
+        }).find("copy_: shapes do not broadcast; got [4] and [3]") == 0);
   CHECK(message_of([&] { x[7]; }) == "index: 7 is outside dimension 0 of [3, 4]; needed [-3, 3)");
-  CHECK(message_of([&] { zeros({})[0]; }) == "index: a 0-dimensional tensor cannot be indexed; got index 0");
+  CHECK(message_of([&] { zeros({})[0]; }) ==
+        "index: a 0-dimensional tensor cannot be indexed; got index 0");
 }
 
 TEST_CASE("gather, embedding and one_hot with literal values", "[unit]") {
   const Tensor x = grid();
-  CHECK(values(gather(x, 1, make({3, 0, 1, 1, 2, 2}, {3, 2}, int64))) == Values{3, 0, 5, 5, 10, 10});
+  CHECK(values(gather(x, 1, make({3, 0, 1, 1, 2, 2}, {3, 2}, int64))) ==
+        Values{3, 0, 5, 5, 10, 10});
   CHECK(values(gather(x, 0, make({2, 0, 1, 0}, {1, 4}, int64))) == Values{8, 1, 6, 3});
   CHECK(values(embedding(x, ints({2, 2, 0}))) == Values{8, 9, 10, 11, 8, 9, 10, 11, 0, 1, 2, 3});
   CHECK(values(index_select(x, -1, ints({3, 0}))) == Values{3, 0, 7, 4, 11, 8});

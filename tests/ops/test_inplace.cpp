@@ -45,8 +45,10 @@ TEST_CASE("the target keeps its dtype", "[unit]") {
   i += 3;
   i *= make({2, 1}, {2}, int32);
   CHECK(values(i) == Values{16, 9});
-  CHECK(message_of([&] { i += 0.5; }) == "add_: the result is float32; the target holds int64; needed a floating target");
-  CHECK(message_of([&] { i /= 2; }) == "div_: the quotient is floating; the target holds int64; needed a floating target");
+  CHECK(message_of([&] { i += 0.5; }) ==
+        "add_: the result is float32; the target holds int64; needed a floating target");
+  CHECK(message_of([&] { i /= 2; }) ==
+        "div_: the quotient is floating; the target holds int64; needed a floating target");
   Tensor b = make({1, 0}, {2}, bool_);
   CHECK(message_of([&] { b += 1; }).find("add_: ") == 0);
 }
@@ -81,9 +83,14 @@ TEST_CASE("fill_ and copy_", "[unit]") {
 
 TEST_CASE("a target does not grow", "[unit]") {
   Tensor row = ones({1, 2});
-  CHECK(message_of([&] { row += ones({3, 2}); }) ==
-        "add_: [3, 2] does not broadcast to the target [1, 2]; an in-place op cannot grow its target");
-  CHECK(message_of([&] { row.copy_(ones({3, 2})); }) == "copy_: [3, 2] does not broadcast to the target [1, 2]");
+  CHECK(message_of([&] {
+          row += ones({3, 2});
+        }) ==
+        "add_: [3, 2] does not broadcast to the target [1, 2]; an in-place op cannot grow its "
+        "target");
+  CHECK(message_of([&] {
+          row.copy_(ones({3, 2}));
+        }) == "copy_: [3, 2] does not broadcast to the target [1, 2]");
   CHECK(message_of([&] { row *= ones({3}); }).find("mul_: shapes do not broadcast") == 0);
 }
 
@@ -92,5 +99,7 @@ TEST_CASE("writing into an expanded view is refused", "[unit]") {
   Tensor wide = ones({1, 2}).expand({3, 2});
   CHECK(message_of([&] { wide += 1.0; }).find("add_: ") == 0);
   CHECK(message_of([&] { wide.copy_(ones({3, 2})); }).find("copy_: ") == 0);
-  CHECK(message_of([&] { wide.index_put_({make({0}, {1}, int64)}, ones({1})); }).find("index_put_: ") == 0);
+  CHECK(message_of([&] {
+          wide.index_put_({make({0}, {1}, int64)}, ones({1}));
+        }).find("index_put_: ") == 0);
 }

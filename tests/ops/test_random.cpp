@@ -90,10 +90,15 @@ TEST_CASE("randperm is a permutation", "[unit]") {
 
 TEST_CASE("misuse of random factories", "[unit]") {
   Generator rng(1);
-  CHECK(message_of([&] { randint(3, 3, {2}, rng); }) == "randint: empty range; got [3, 3); needed low < high");
-  CHECK(message_of([&] { rand({2}, rng, {.dtype = int64}); }).find("must be floating; got int64") != std::string::npos);
-  CHECK(message_of([&] { randn({2}, rng, {.dtype = bool_}); }).find("must be floating; got bool") != std::string::npos);
-  CHECK(message_of([&] { bernoulli({2}, 1.5, rng); }) == "bernoulli: probability 1.5 is outside [0, 1]");
-  CHECK(message_of([&] { normal({2}, 0, -1, rng); }) == "normal: negative standard deviation; got -1; needed 0 or more");
+  CHECK(message_of([&] { randint(3, 3, {2}, rng); }) ==
+        "randint: empty range; got [3, 3); needed low < high");
+  CHECK(message_of([&] { rand({2}, rng, {.dtype = int64}); }).find("must be floating; got int64") !=
+        std::string::npos);
+  CHECK(message_of([&] { randn({2}, rng, {.dtype = bool_}); }).find("must be floating; got bool") !=
+        std::string::npos);
+  CHECK(message_of([&] { bernoulli({2}, 1.5, rng); }) ==
+        "bernoulli: probability 1.5 is outside [0, 1]");
+  CHECK(message_of([&] { normal({2}, 0, -1, rng); }) ==
+        "normal: negative standard deviation; got -1; needed 0 or more");
   CHECK(rng.state().offset == 0);  // nothing was drawn
 }

@@ -39,7 +39,9 @@ TEST_CASE("reductions over all, one, several and negative dimensions", "[unit]")
   CHECK(values(x.min({0, 1})) == Values{1, 2, 3});
   CHECK(values(x.var(-1)) == Values{1, 1, 1, 1});
   CHECK(values(x.var(0, {.correction = 0})) == Values{9, 9, 9, 9, 9, 9});
-  CHECK(message_of([&] { x.sum({0, -3}); }) == "sum: dimension -3 is listed twice; every dimension may appear once");
+  CHECK(message_of([&] {
+          x.sum({0, -3});
+        }) == "sum: dimension -3 is listed twice; every dimension may appear once");
 }
 
 TEST_CASE("reductions and dtypes", "[unit]") {
@@ -48,7 +50,8 @@ TEST_CASE("reductions and dtypes", "[unit]") {
   CHECK(make({3, 9}, {2}, int32).max().dtype() == int32);
   CHECK(ones({4096}, {.dtype = float16}).sum().item() == 4096);  // float16 alone would stop at 2048
   CHECK(full({70000}, 1, {.dtype = bfloat16}).mean().item() == 1);
-  CHECK(message_of([] { arange(3).mean(); }).find("mean: the tensor must be floating; got int64") == 0);
+  CHECK(message_of([] { arange(3).mean(); }).find("mean: the tensor must be floating; got int64") ==
+        0);
 }
 
 TEST_CASE("reductions and values that are not finite", "[unit]") {
@@ -103,29 +106,52 @@ TEST_CASE("gradients at kinks", "[unit]") {
 
 TEST_CASE("activations", "[unit]") {
   const Tensor x = wide({-2, -0.5, 0, 1, 3});
-  const auto close = [](const Tensor& y, const Values& expected) { return difference(values(y), expected, 1e-14); };
-  CHECK(close(gelu(x), {-0.04550026389635842, -0.15426876936299344, 0, 0.841344746068543, 2.99595030590511}) == "");
-  CHECK(close(gelu_tanh(x), {-0.04540230591222494, -0.15428599017485606, 0, 0.8411919906082768, 2.996362607918227}) == "");
+  const auto close = [](const Tensor& y, const Values& expected) {
+    return difference(values(y), expected, 1e-14);
+  };
+  CHECK(close(gelu(x), {-0.04550026389635842, -0.15426876936299344, 0, 0.841344746068543,
+                        2.99595030590511}) == "");
+  CHECK(close(gelu_tanh(x), {-0.04540230591222494, -0.15428599017485606, 0, 0.8411919906082768,
+                             2.996362607918227}) == "");
   CHECK(close(elu(x, 0.7), {-0.6052653017343711, -0.2754285382011566, 0, 1, 3}) == "");
-  CHECK(close(silu(x), {-0.2384058440442351, -0.1887703343990727, 0, 0.7310585786300049, 2.8577223804672998}) == "");
+  CHECK(close(silu(x), {-0.2384058440442351, -0.1887703343990727, 0, 0.7310585786300049,
+                        2.8577223804672998}) == "");
 }
 
 TEST_CASE("cross_entropy as PyTorch", "[unit]") {
-  struct Case { Values target; CrossEntropyOptions options; double loss; Values gradient; };
+  struct Case {
+    Values target;
+    CrossEntropyOptions options;
+    double loss;
+    Values gradient;
+  };
   const std::vector<Case> cases = {
-      {{2, 0, 1, 0}, {}, 0.5005434889942749,
-       {0.04382259803500917, 0.009778143317671862, -0.05360074135268103, -0.07038991471223377, 0.05145915099941289, 0.01893076371282088,
-        0.008779756739834929, -0.18512588491439524, 0.17634612817456027, -0.019492572644564388, 0.0005713707872950484, 0.018921201857269386}},
-      {{2, -100, 1, -100}, {}, 0.7951617567126719,
-       {0.08764519607001835, 0.019556286635343725, -0.10720148270536206, 0, 0, 0, 0.017559513479669858, -0.3702517698287905, 0.35269225634912055, 0, 0, 0}},
-      {{2, 0, 1, 0}, {.label_smoothing = 0.1}, 0.6463768223276083,
-       {0.03548926470167584, 0.0014448099843385291, -0.03693407468601437, -0.05372324804556711, 0.043125817666079556, 0.010597430379487545,
-        0.0004464234065015959, -0.16845921824772858, 0.16801279484122694, -0.0028259059778977247, -0.007761962546038285, 0.010587868523936053}},
-      {{2, 1, 1, 0}, {.ignore_index = 1, .label_smoothing = 0.25}, 0.7029112315675112,
-       {0.04597852940335168, -0.02211038003132294, -0.023868149372028746, 0, 0, 0, 0, 0, 0, 0.04434818804420454, -0.04052392509207657, -0.0038242629521278923}},
+      {{2, 0, 1, 0},
+       {},
+       0.5005434889942749,
+       {0.04382259803500917, 0.009778143317671862, -0.05360074135268103, -0.07038991471223377,
+        0.05145915099941289, 0.01893076371282088, 0.008779756739834929, -0.18512588491439524,
+        0.17634612817456027, -0.019492572644564388, 0.0005713707872950484, 0.018921201857269386}},
+      {{2, -100, 1, -100},
+       {},
+       0.7951617567126719,
+       {0.08764519607001835, 0.019556286635343725, -0.10720148270536206, 0, 0, 0,
+        0.017559513479669858, -0.3702517698287905, 0.35269225634912055, 0, 0, 0}},
+      {{2, 0, 1, 0},
+       {.label_smoothing = 0.1},
+       0.6463768223276083,
+       {0.03548926470167584, 0.0014448099843385291, -0.03693407468601437, -0.05372324804556711,
+        0.043125817666079556, 0.010597430379487545, 0.0004464234065015959, -0.16845921824772858,
+        0.16801279484122694, -0.0028259059778977247, -0.007761962546038285, 0.010587868523936053}},
+      {{2, 1, 1, 0},
+       {.ignore_index = 1, .label_smoothing = 0.25},
+       0.7029112315675112,
+       {0.04597852940335168, -0.02211038003132294, -0.023868149372028746, 0, 0, 0, 0, 0, 0,
+        0.04434818804420454, -0.04052392509207657, -0.0038242629521278923}},
   };
   for (const Case& c : cases) {
-    const Tensor x = make({0.5, -1, 2, 1.5, 0.25, -0.75, -2, 0, 1, 3, -3, 0.5}, {4, 3}, float64).requires_grad_();
+    const Tensor x = make({0.5, -1, 2, 1.5, 0.25, -0.75, -2, 0, 1, 3, -3, 0.5}, {4, 3}, float64)
+                         .requires_grad_();
     const Tensor loss = cross_entropy(x, make(c.target, {4}, int64), c.options);
     CHECK(loss.shape() == Shape{});
     CHECK(loss.item() == Approx(c.loss).epsilon(1e-13));
@@ -143,9 +169,12 @@ TEST_CASE("cross_entropy as PyTorch", "[unit]") {
 }
 
 TEST_CASE("layer_norm as PyTorch", "[unit]") {
-  const Tensor y = layer_norm(make({1, 2, 4, -1, 0.5, 0}, {2, 3}, float64), wide({1, 0.5, 2}), wide({0.1, -0.2, 0.3}));
-  CHECK(difference(values(y), {-0.9690415314502977, -0.33363019143128725, 2.9726038286257435, -1.2362890288136266, 0.3345156115254508,
-                               0.8345156115254508}, 1e-14) == "");
+  const Tensor y = layer_norm(make({1, 2, 4, -1, 0.5, 0}, {2, 3}, float64), wide({1, 0.5, 2}),
+                              wide({0.1, -0.2, 0.3}));
+  CHECK(difference(values(y),
+                   {-0.9690415314502977, -0.33363019143128725, 2.9726038286257435,
+                    -1.2362890288136266, 0.3345156115254508, 0.8345156115254508},
+                   1e-14) == "");
 }
 
 TEST_CASE("softmax far from zero and of masked rows", "[unit]") {
@@ -183,7 +212,8 @@ TEST_CASE("matmul with literal values", "[unit]") {
   CHECK(matmul(ones({3}), ones({5, 3, 2})).shape() == Shape{5, 2});
   CHECK(matmul(ones({5, 2, 3}), ones({3})).shape() == Shape{5, 2});
   CHECK(values(matmul(zeros({2, 0}), zeros({0, 2}))) == Values{0, 0, 0, 0});
-  CHECK(matmul(make({3, 1}, {1, 2}, int64), make({2, 5}, {2, 1}, int64)).item<std::int64_t>() == 11);
+  CHECK(matmul(make({3, 1}, {1, 2}, int64), make({2, 5}, {2, 1}, int64)).item<std::int64_t>() ==
+        11);
 }
 
 TEST_CASE("dropout drops, scales and remembers", "[unit]") {

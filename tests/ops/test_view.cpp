@@ -17,8 +17,16 @@ bool shares(const Tensor& a, const Tensor& b) { return a.impl().storage == b.imp
 
 TEST_CASE("views share memory", "[unit]") {
   Tensor x = arange(24).reshape({2, 3, 4});
-  const TensorList views{x.reshape({6, 4}), x.transpose(0, 2), x.permute({1, 2, 0}), x.flatten(), x.unsqueeze(1),
-                         x.slice(2, 1, 4, 2), x[1], x.unsqueeze(0).squeeze(0), x.expand({5, 2, 3, 4}), x.index({0, Slice(1, 3)}),
+  const TensorList views{x.reshape({6, 4}),
+                         x.transpose(0, 2),
+                         x.permute({1, 2, 0}),
+                         x.flatten(),
+                         x.unsqueeze(1),
+                         x.slice(2, 1, 4, 2),
+                         x[1],
+                         x.unsqueeze(0).squeeze(0),
+                         x.expand({5, 2, 3, 4}),
+                         x.index({0, Slice(1, 3)}),
                          split(x, 1, 1)[2]};
   for (const Tensor& view : views) CHECK(shares(view, x));
   x.fill_(7);
@@ -40,10 +48,10 @@ TEST_CASE("copies do not share memory", "[unit]") {
 
 TEST_CASE("reshape keeps strides where it can", "[unit]") {
   const Tensor x = arange(24).reshape({2, 3, 4});
-  CHECK(shares(x.slice(2, 0, 2).reshape({6, 2}), x));           // rows of equal distance merge
-  CHECK(shares(x.transpose(0, 1).reshape({3, 2, 2, 2}), x));    // a dimension may be cut up
+  CHECK(shares(x.slice(2, 0, 2).reshape({6, 2}), x));         // rows of equal distance merge
+  CHECK(shares(x.transpose(0, 1).reshape({3, 2, 2, 2}), x));  // a dimension may be cut up
   CHECK(shares(x.slice(1, 0, 3, 2).reshape({2, 2, 2, 2}), x));
-  CHECK_FALSE(shares(x.transpose(1, 2).reshape({2, 12}), x));   // no strides express this
+  CHECK_FALSE(shares(x.transpose(1, 2).reshape({2, 12}), x));  // no strides express this
   const Tensor row = arange(4).expand({3, 4});
   CHECK(shares(row.reshape({3, 2, 2}), row));
   CHECK_FALSE(shares(row.reshape({12}), row));
@@ -70,9 +78,8 @@ TEST_CASE("writing through views", "[unit]") {
 
 TEST_CASE("slices follow Python", "[unit]") {
   const Tensor x = arange(10);
-  const auto slice = [&](std::optional<std::int64_t> start, std::optional<std::int64_t> stop, std::int64_t step = 1) {
-    return values(x.slice(0, start, stop, step));
-  };
+  const auto slice = [&](std::optional<std::int64_t> start, std::optional<std::int64_t> stop,
+                         std::int64_t step = 1) { return values(x.slice(0, start, stop, step)); };
   CHECK(slice(2, 5) == Values{2, 3, 4});
   CHECK(slice(-3, std::nullopt) == Values{7, 8, 9});
   CHECK(slice(std::nullopt, -8) == Values{0, 1});

@@ -47,7 +47,9 @@ Tokens tokenized(const std::string& text) {
       ++i;
     } else if (is_word(text[i])) {
       std::size_t end = i;
-      while (end < text.size() && (is_word(text[end]) || (text.compare(end, 2, "::") == 0 && end + 2 < text.size() && is_word(text[end + 2]))))
+      while (end < text.size() &&
+             (is_word(text[end]) ||
+              (text.compare(end, 2, "::") == 0 && end + 2 < text.size() && is_word(text[end + 2]))))
         end += is_word(text[end]) ? 1 : 2;
       tokens.push_back(text.substr(i, end - i));
       i = end;
@@ -85,8 +87,10 @@ std::string parameter_types(const Tokens& tokens) {  // between the parentheses
   };
   for (const std::string& token : tokens) {
     depth += depth_change(token) + (token == "<" || token == "{") - (token == ">" || token == "}");
-    if (token == "," && depth == 0) flush();
-    else parameter.push_back(token);
+    if (token == "," && depth == 0)
+      flush();
+    else
+      parameter.push_back(token);
   }
   flush();
   return types;
@@ -128,7 +132,10 @@ class Parser {
       } else if (here() == "namespace") {
         const std::string name = tokens_[at_ + 1] == "{" ? "" : tokens_[at_ + 1];
         at_ += name.empty() ? 2 : 3;
-        scope(prefix + (name == "keymix" ? "" : (name.rfind("keymix::", 0) == 0 ? name.substr(8) : name) + "::"), "");
+        scope(prefix + (name == "keymix"
+                            ? ""
+                            : (name.rfind("keymix::", 0) == 0 ? name.substr(8) : name) + "::"),
+              "");
         ++at_;
       } else {
         declaration(prefix, type, visible);
@@ -155,7 +162,8 @@ class Parser {
       return;
     }
     if (body) skip_balanced("{", "}");
-    if (visible && first != "friend" && first != "using" && first != "class" && first != "struct" && first != "enum")
+    if (visible && first != "friend" && first != "using" && first != "class" && first != "struct" &&
+        first != "enum")
       function(prefix, type, head);
   }
 
@@ -175,8 +183,10 @@ class Parser {
     auto name_begin = word == head.end() ? open - 1 : word;
     std::string name;
     for (auto part = name_begin; part != open; ++part) name += *part;
-    if (name == type || std::find(head.begin(), name_begin, "=") != name_begin) return;  // constructor, variable
-    static const std::set<std::string> left_out{"const", "&", "inline", "static", "constexpr", "virtual", "explicit"};
+    if (name == type || std::find(head.begin(), name_begin, "=") != name_begin)
+      return;  // constructor, variable
+    static const std::set<std::string> left_out{"const",     "&",       "inline",  "static",
+                                                "constexpr", "virtual", "explicit"};
     std::string result;
     for (auto part = head.begin(); part != name_begin; ++part)
       if (!left_out.contains(*part)) result += *part;
@@ -185,7 +195,8 @@ class Parser {
     auto close = open;
     do depth += depth_change(*close++);
     while (depth > 0);
-    found_.push_back({prefix + name, result, prefix + name + "(" + parameter_types({open + 1, close - 1}) + ")"});
+    found_.push_back({prefix + name, result,
+                      prefix + name + "(" + parameter_types({open + 1, close - 1}) + ")"});
   }
 
   Tokens tokens_;

@@ -65,11 +65,20 @@ Shape base_shape(const InputSpec& spec) {
   Shape shape = spec.shape;
   const int last = shape.ndim() - 1;
   switch (spec.layout) {
-    case Layout::contiguous: break;
-    case Layout::transposed: std::swap(shape[last], shape[last - 1]); break;
-    case Layout::strided: shape[last] = 2 * shape[last] + 1; break;
-    case Layout::padded_rows: shape[last] += 2; break;
-    case Layout::broadcast: shape[0] = 1; break;
+    case Layout::contiguous:
+      break;
+    case Layout::transposed:
+      std::swap(shape[last], shape[last - 1]);
+      break;
+    case Layout::strided:
+      shape[last] = 2 * shape[last] + 1;
+      break;
+    case Layout::padded_rows:
+      shape[last] += 2;
+      break;
+    case Layout::broadcast:
+      shape[0] = 1;
+      break;
   }
   return shape;
 }
@@ -83,11 +92,20 @@ std::size_t base_position(const InputSpec& spec, const Shape& base, std::int64_t
   }
   const int last = at.ndim() - 1;
   switch (spec.layout) {
-    case Layout::contiguous: break;
-    case Layout::transposed: std::swap(at[last], at[last - 1]); break;
-    case Layout::strided: at[last] = 2 * at[last] + 1; break;
-    case Layout::padded_rows: at[last] += 1; break;
-    case Layout::broadcast: at[0] = 0; break;
+    case Layout::contiguous:
+      break;
+    case Layout::transposed:
+      std::swap(at[last], at[last - 1]);
+      break;
+    case Layout::strided:
+      at[last] = 2 * at[last] + 1;
+      break;
+    case Layout::padded_rows:
+      at[last] += 1;
+      break;
+    case Layout::broadcast:
+      at[0] = 0;
+      break;
   }
   std::int64_t position = 0;
   for (int d = 0; d < base.ndim(); ++d) position = position * base[d] + at[d];
@@ -109,19 +127,25 @@ Tensor make_base(const InputSpec& spec, std::uint64_t seed) {
 
 Tensor see(const InputSpec& spec, const Tensor& base) {
   switch (spec.layout) {
-    case Layout::contiguous: break;
-    case Layout::transposed: return base.transpose(-2, -1);
-    case Layout::strided: return base.slice(-1, 1, std::nullopt, 2);
-    case Layout::padded_rows: return base.slice(-1, 1, 1 + spec.shape.back());
-    case Layout::broadcast: return base.expand(spec.shape);
+    case Layout::contiguous:
+      break;
+    case Layout::transposed:
+      return base.transpose(-2, -1);
+    case Layout::strided:
+      return base.slice(-1, 1, std::nullopt, 2);
+    case Layout::padded_rows:
+      return base.slice(-1, 1, 1 + spec.shape.back());
+    case Layout::broadcast:
+      return base.expand(spec.shape);
   }
   return base;
 }
 
 TensorList make_bases(const OpCase& op_case) {
   TensorList bases;
-  std::uint64_t seed = std::accumulate(op_case.name.begin(), op_case.name.end(), std::uint64_t{7},
-                                       [](std::uint64_t h, char c) { return h * 31 + static_cast<unsigned char>(c); });
+  std::uint64_t seed = std::accumulate(
+      op_case.name.begin(), op_case.name.end(), std::uint64_t{7},
+      [](std::uint64_t h, char c) { return h * 31 + static_cast<unsigned char>(c); });
   for (const InputSpec& spec : op_case.inputs) bases.push_back(make_base(spec, ++seed));
   return bases;
 }
@@ -136,10 +160,11 @@ Builder on_bases(const OpCase& op_case, const Builder& build) {
 
 const std::vector<Family>& op_families() {
   static const std::vector<Family> families = {
-      {"unary", unary_cases()},         {"binary", binary_cases()},   {"reduce", reduce_cases()},
-      {"view", view_cases()},           {"indexing", indexing_cases()}, {"combine", combine_cases()},
-      {"matmul", matmul_cases()},       {"normalize", normalize_cases()}, {"loss", loss_cases()},
-      {"attention", attention_cases()},
+      {"unary", unary_cases()},       {"binary", binary_cases()},
+      {"reduce", reduce_cases()},     {"view", view_cases()},
+      {"indexing", indexing_cases()}, {"combine", combine_cases()},
+      {"matmul", matmul_cases()},     {"normalize", normalize_cases()},
+      {"loss", loss_cases()},         {"attention", attention_cases()},
   };
   return families;
 }

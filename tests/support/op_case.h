@@ -63,10 +63,10 @@ struct OpCase {
   Builder naive = nullptr;
   Tolerance tolerance = {};
   bool differentiable = true;
-  bool gradcheck = true;      // false: too large, or no numeric derivative exists (the name says why)
+  bool gradcheck = true;  // false: too large, or no numeric derivative exists (the name says why)
   bool gradgradcheck = true;
-  bool half = true;           // false: values leave float16's range, or the op has a dtype of its own
-  double half_tolerance = 0.02;  // of bfloat16, eight bits; gradients get three times as much
+  bool half = true;  // false: values leave float16's range, or the op has a dtype of its own
+  double half_tolerance = 0.02;    // of bfloat16, eight bits; gradients get three times as much
   std::vector<Shape> shapes = {};  // of the outputs, where the case states them
 };
 

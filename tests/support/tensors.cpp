@@ -14,14 +14,16 @@ Tensor make(const std::vector<double>& values, const Shape& shape, DType dtype) 
   return from_values(values, shape, {.dtype = dtype});
 }
 
-Tensor uniform_values(const Shape& shape, std::uint64_t seed, double low, double high, DType dtype) {
+Tensor uniform_values(const Shape& shape, std::uint64_t seed, double low, double high,
+                      DType dtype) {
   std::mt19937_64 engine(seed);
   std::vector<double> numbers(static_cast<std::size_t>(shape.numel()));
   for (double& x : numbers) x = low + (high - low) * static_cast<double>(engine() >> 11) * 0x1p-53;
   return make(numbers, shape, dtype);
 }
 
-std::string difference(const std::vector<double>& got, const std::vector<double>& wanted, double tolerance) {
+std::string difference(const std::vector<double>& got, const std::vector<double>& wanted,
+                       double tolerance) {
   if (got.size() != wanted.size())
     return fmt::format("{} elements instead of {}", got.size(), wanted.size());
   std::size_t worst = got.size(), wrong = 0;
@@ -37,8 +39,8 @@ std::string difference(const std::vector<double>& got, const std::vector<double>
     worst = i;
   }
   if (wrong == 0) return "";
-  return fmt::format("{} of {} elements differ, most at {}: {} instead of {} (tolerance {})", wrong, got.size(),
-                     worst, got[worst], wanted[worst], tolerance);
+  return fmt::format("{} of {} elements differ, most at {}: {} instead of {} (tolerance {})", wrong,
+                     got.size(), worst, got[worst], wanted[worst], tolerance);
 }
 
 std::string difference(const Tensor& got, const Tensor& wanted, double tolerance) {

@@ -22,7 +22,8 @@ Tensor uniform_values(const Shape& shape, std::uint64_t seed, double low = -1, d
 // Empty when |got - wanted| <= tolerance * max(1, |wanted|) everywhere (NaN equals NaN, infinities
 // only themselves) and the shapes agree; else one sentence that names the worst element.
 std::string difference(const Tensor& got, const Tensor& wanted, double tolerance);
-std::string difference(const std::vector<double>& got, const std::vector<double>& wanted, double tolerance);
+std::string difference(const std::vector<double>& got, const std::vector<double>& wanted,
+                       double tolerance);
 
 // The text of the Error that `action` throws, or "no error".
 std::string message_of(const std::function<void()>& action);

@@ -10,7 +10,7 @@ namespace {
 
 // These make infinities out of finite numbers on purpose (masks, logarithms of zero weights).
 constexpr std::array kMayBeInfinite = {"full", "where", "masked_fill", "log_weight", "logsumexp", "attention",
-                                       "log_softmax", "max", "min", "mask"};
+                                       "log_softmax", "max", "min", "pad"};
 
 bool finite(const Tensor& x) {
   return !x.defined() || !is_floating(x.dtype()) || backend_for(x.device()).all_finite(view_of(x));

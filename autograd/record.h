@@ -26,7 +26,7 @@ bool needs_recording(const TensorList& inputs);
 void attach(std::string_view op, TensorList& outputs, const TensorList& inputs, BackwardFunction backward);
 
 // In anomaly mode: throws an Error naming `op` when the result has a NaN, or an infinity that no
-// operand had. `may_be_infinite`: ops like masked_fill and log_weight, which make -inf on purpose.
+// operand had (but for ops that make infinities on purpose, such as masks: a list in record.cpp).
 void watch(std::string_view op, const Tensor& result, const TensorList& inputs);
 
 template <typename F>

@@ -15,7 +15,7 @@ struct Sizes {
 };
 
 Sizes checked_sizes(const AttentionInputs& in) {
-  check(in.query.defined() && in.value.defined() && !in.keys.empty(), "attention: query, keys and value are required");
+  check(in.query.defined() && in.value.defined() && !in.keys.empty(), "attention: an input is missing; got an undefined query or value, or no keys; needed all three");
   check(in.query.ndim() == 4 && in.value.ndim() == 4, "attention: query is {}, value is {}; needed [B, H, Nq, D] and "
         "[B, Hk, Nk, Dv]", in.query.shape(), in.value.shape());
   Sizes n{in.query.size(0), in.query.size(1), in.value.size(1), in.query.size(2),
@@ -76,7 +76,7 @@ void check_types(const AttentionInputs& in) {
           "attention: dtypes differ; query is {}, another input is {}; needed one dtype", to_string(in.query.dtype()),
           tensor.defined() ? to_string(tensor.dtype()) : "");
   detail::check_same_device("attention", differentiable(in));
-  check(in.dropout.p >= 0 && in.dropout.p < 1, "attention: dropout {} is outside [0, 1)", in.dropout.p);
+  check(in.dropout.p >= 0 && in.dropout.p < 1, "attention: dropout is impossible; got {}; needed a probability in [0, 1)", in.dropout.p);
 }
 
 // Defaults filled in, and rows contiguous as the kernels want them.

@@ -20,7 +20,7 @@ Tensor drop(const Tensor& x, double p, PhiloxState random) {
 
 Tensor dropout(const Tensor& x, double p, Generator& rng) {
   detail::check_floating("dropout", "x", x);
-  check(p >= 0 && p <= 1, "dropout: probability {} is outside [0, 1]", p);
+  check(p >= 0 && p <= 1, "dropout: probability is impossible; got {}; needed [0, 1]", p);
   if (p == 0) return x;
   return drop(x, p, rng.reserve(x.numel()));
 }

@@ -196,6 +196,7 @@ class Backward {
     GradientStep<T> step{};
     step.logsumexp = buffers.logsumexp;
     step.delta = buffers.delta;
+    step.whole_rows = at.j0 == 0 && at.columns == p_.visible_keys(at.i0 + at.rows - 1);
     step.dropout = drops ? buffers.dropout : nullptr;
     step.dweights = buffers.dweights;
     step.weights = buffers.weights;

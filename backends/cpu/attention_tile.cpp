@@ -250,6 +250,20 @@ void row_gradient(const ScoreRow<T>& row, const GradientStep<T>& step, int r, co
     step.energy_sums[r] += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, energy_sum)));
 }
 
+// delta_i = sum_j P_ij dA_ij / sum_j P_ij. It equals dout . out, but its rounding errors are those of
+// the P_ij that dS_ij is made of: where a row is nearly one-hot, dA_ij - delta_i then still cancels.
+template <typename T>
+T own_delta(const ScoreRow<T>& row, const GradientStep<T>& step, const T* slope) {
+  const hn::ScalableTag<T> d;
+  T* weights = step.weights + row.i * row.tile.ld;
+  const T sum = row_weights(row, step.logsumexp[row.i], weights);
+  if (sum == T{0}) return T{0};
+  auto weighted = hn::Zero(d);
+  for (std::int64_t j = 0; j < row.end; j += lanes_of(d))
+    weighted = hn::MulAdd(hn::LoadU(d, weights + j), hn::LoadU(d, slope + j), weighted);
+  return hn::GetLane(hn::SumOfLanes(d, weighted)) / sum;
+}
+
 template <typename T>
 void gradient_tile_impl(const ScoreTile<T>& scores, const GradientStep<T>& step) {
   const hn::ScalableTag<T> d;
@@ -261,7 +275,7 @@ void gradient_tile_impl(const ScoreTile<T>& scores, const GradientStep<T>& step)
     const T* dropout = step.dropout == nullptr ? nullptr : step.dropout + i * scores.ld;
     if (scores.columns < row.end) std::fill(slope + scores.columns, slope + row.end, T{0});
     if (dropout != nullptr) multiply_row(dropout, row.end, slope);
-    const auto delta = hn::Set(d, step.delta[i]);
+    const auto delta = hn::Set(d, step.whole_rows ? own_delta(row, step, slope) : step.delta[i]);
     for (std::int64_t j = 0; j < row.end; j += lanes_of(d))
       hn::StoreU(hn::Sub(hn::LoadU(d, slope + j), delta), d, slope + j);
 

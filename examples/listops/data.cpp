@@ -83,14 +83,14 @@ Example parse_line(std::string_view line, bool tree_first, const ReadOptions& op
     if (value != example.label)
       throw keymix::Error(fmt::format("{}: label isn't the tree's value; got {}; needed {}", where,
                                       example.label, value),
-                          "verify = false reads labels as they are");
+                          "--no-verify reads labels as they are");
   }
   const auto longest = static_cast<std::size_t>(options.max_length);
   if (example.tokens.size() > longest) {
     if (!options.truncate)
       throw keymix::Error(fmt::format("{}: tree is too long; got {} tokens; needed at most {}",
                                       where, example.tokens.size(), longest),
-                          "raise max_length, or set truncate to cut it as LRA does");
+                          "--truncate cuts it, as LRA does");
     example.tokens.resize(longest);
   }
   return example;

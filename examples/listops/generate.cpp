@@ -69,7 +69,7 @@ Setting lra_setting() { return {}; }
 
 Setting short_setting() {
   return {.trees = {.max_depth = 4, .max_args = 5, .min_length = 5, .max_length = 32},
-          .sizes = {.train = 20'000, .dev = 2'000, .test = 10'000}};
+          .sizes = {.train = 20'000, .dev = 2'000, .test = 2'000}};
 }
 
 Draw draw_tree(const TreeOptions& options, keymix::Generator& rng, Tokens& tokens) {

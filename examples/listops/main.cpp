@@ -79,6 +79,7 @@ int main(int argc, char** argv) {
     print_header();
     data = listops::load_data(options.data);
     fmt::print("{:<15}{}\n", "ListOps", listops::describe_data(data, options.data));
+    std::fflush(stdout);
     if (!options.write_data.empty()) {
       listops::write_splits(options.write_data, data);
       fmt::print("{:<15}{}/basic_{{train,val,test}}.tsv\n", "written", options.write_data);

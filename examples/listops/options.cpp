@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -127,7 +128,9 @@ void add_data_flags(CLI::App& app, Flags& flags) {
   generated("--min-length", trees.min_length, "shortest tree, in symbols");
   generated("--max-depth", trees.max_depth, "deepest tree");
   generated("--max-args", trees.max_args, "most arguments of a list");
-  generated("--data-seed", flags.data_seed, "seed of the trees")->default_str("as --seed");
+  generated("--data-seed", flags.data_seed, "seed of the trees")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
+      ->default_str("as --seed");
 }
 
 void add_model_flags(CLI::App& app, Flags& flags) {
@@ -168,7 +171,8 @@ void add_training_flags(CLI::App& app, Flags& flags) {
   add("--weight-decay", training.weight_decay, "decoupled weight decay", "RATE");
   add("--clip", training.clip, "greatest norm of the gradients; 0: no limit", "NORM");
   add("--eval-every", training.eval_every, "steps between evaluations", "N");
-  add("--seed", training.seed, "seed of weights, batches, dropout and trees", "N");
+  add("--seed", training.seed, "seed of weights, batches, dropout and trees", "N")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   const auto run = [&](const char* name, auto& value, const char* what, const char* type) {
     return app.add_option(name, value, what)->type_name(type)->group("Run");
   };
@@ -348,7 +352,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
     flags.options.models = make_models(app, flags);
     return std::move(flags.options);
   } catch (const CLI::ParseError& error) {
-    throw keymix::Error(error.what());
+    throw keymix::Error(fmt::format("flags: {}; needed values as --help has them", error.what()));
   }
 }
 

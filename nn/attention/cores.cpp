@@ -40,7 +40,7 @@ Mixture make_mixture(std::string_view type, const Scope& scope, const AttentionG
   std::vector<double> factors = options.bandwidth_factors;
   if (factors.empty()) factors.assign(count, 1.0);
   check(factors.size() == count &&
-            std::all_of(factors.begin(), factors.end(), [](double f) { return f > 0; }),
+            std::all_of(factors.begin(), factors.end(), [](double f) { return std::isfinite(f) && f > 0; }),
         "{} '{}': bandwidth_factors do not fit; got [{}]; needed {} positive numbers, one per "
         "component",
         type, scope.path(), fmt::join(factors, ", "), count);

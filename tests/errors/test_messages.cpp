@@ -35,6 +35,22 @@ void check_messages(const std::vector<Misuse>& list) {
 
 }  // namespace
 
+TEST_CASE("messages: operands on two devices", "[unit]") {
+  // Memory that says it is elsewhere: the check comes before anything touches it.
+  auto impl = std::make_shared<TensorImpl>(ones({2}).impl());
+  impl->storage = std::make_shared<Storage>(nullptr, 8, Device{DeviceKind::custom, 1}, nullptr);
+  const Tensor here = ones({2}), there(impl);
+  const std::string devices =
+      "operands are on different devices; got cpu and custom:1; needed one device\n"
+      "  hint: move one of them with .to(device)";
+  check_messages({
+      {[&] { here + there; }, "add: " + devices},
+      {[&] { where(here > 0, here, there); }, "where: " + devices},
+      {[&] { concat({here, there}); }, "concat: " + devices},
+      {[&] { matmul(here, there); }, "matmul: " + devices},
+  });
+}
+
 TEST_CASE("messages: shapes that do not fit", "[unit]") {
   check_messages({
       {[] {
@@ -253,7 +269,7 @@ TEST_CASE("messages: values that make no sense", "[unit]") {
          Generator rng(1);
          dropout(ones({1}), 1.5, rng);
        },
-       "dropout: probability 1.5 is outside [0, 1]"},
+       "dropout: probability is impossible; got 1.5; needed [0, 1]"},
       {[] {
          cross_entropy(ones({1, 2}), ints({0}, {1}), {.label_smoothing = 1});
        },
@@ -326,7 +342,7 @@ TEST_CASE("messages: attention", "[unit]") {
   const Tensor q = ones({1, 4, 2, 8}), k = ones({1, 4, 3, 8}), v = ones({1, 4, 3, 5});
   check_messages({
       {[&] { attention({.query = q, .value = v}); },
-       "attention: query, keys and value are required"},
+       "attention: an input is missing; got an undefined query or value, or no keys; needed all three"},
       {[&] { attention({.query = q[0], .keys = {k}, .value = v}); },
        "attention: query is [4, 2, 8], value is [1, 4, 3, 5]; needed [B, H, Nq, D] and [B, Hk, Nk, "
        "Dv]"},
@@ -369,6 +385,6 @@ TEST_CASE("messages: attention", "[unit]") {
       {[&] {
          attention({.query = q, .keys = {k}, .value = v, .dropout = {1.0, {}}});
        },
-       "attention: dropout 1 is outside [0, 1)"},
+       "attention: dropout is impossible; got 1; needed a probability in [0, 1)"},
   });
 }

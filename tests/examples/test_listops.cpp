@@ -150,7 +150,7 @@ TEST_CASE("listops: the LRA setting gives LRA's distribution", "[unit]") {
 
 TEST_CASE("listops: splits are distinct, within bounds and the seed's", "[unit]") {
   CHECK(lra_setting().sizes.train == 96'000);
-  CHECK(short_setting().sizes.test == 10'000);
+  CHECK(short_setting().sizes.test == 2'000);
   const Splits splits = generate(tiny_setting(700, 200, 100), 1);
   REQUIRE(splits.train.size() == 700);
   REQUIRE(splits.dev.size() == 200);

@@ -148,11 +148,11 @@ TEST_CASE("listops: bad files are refused, naming file and line", "[unit]") {
       {"label missing", header + "[MAX 2 3 ]\t",
        ":2: label out of range; got ''; needed a digit, 0 to 9" + cut_off},
       {"wrong label", header + kText + "\t8\n",
-       ":2: label isn't the tree's value; got 8; needed 9\n  hint: verify = false reads labels as "
+       ":2: label isn't the tree's value; got 8; needed 9\n  hint: --no-verify reads labels as "
        "they are"},
       {"too long", "7\t[SM 1 1 1 1 1 1 1 ]\n",
-       ":1: tree is too long; got 9 tokens; needed at most 8\n  hint: raise max_length, or set "
-       "truncate to cut it as LRA does"},
+       ":1: tree is too long; got 9 tokens; needed at most 8\n  hint: --truncate cuts it, as LRA "
+       "does"},
       {"unclosed list", "3\t( ( ( [MAX 2 ) 3 )\n",
        ":1: tree ends inside a list; got 1 '[' without their ']'; needed one for each"},
       {"unclosed bracket", "3\t( ( ( [MAX 2 ) 3 ) ]\n",

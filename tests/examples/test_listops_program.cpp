@@ -210,8 +210,12 @@ TEST_CASE("listops program: wrong flags are named", "[unit]") {
        "--truncate: no effect; got generated data; needed --data, or --train, --dev and --test"},
       {{"--data", ""}, "--data: no path; got ''; needed a file or folder"},
       {{"--speed", "9"}, "--speed: unknown argument; needed flags that --help lists"},
-      {{"--heads", "two"}, "Could not convert: --heads = two"},
-      {{"--steps"}, "--steps: 1 required N missing"},
+      {{"--heads", "two"},
+       "flags: Could not convert: --heads = two; needed values as --help has them"},
+      {{"--seed", "-1"},
+       "flags: --seed: Value -1 not in range 0 to 9223372036854775807; needed values as --help has "
+       "them"},
+      {{"--steps"}, "flags: --steps: 1 required N missing; needed values as --help has them"},
   };
   for (const Case& test : cases) CHECK(error_of(test.arguments) == test.message);
 }

@@ -115,7 +115,8 @@ TensorList fused_backward(const AttentionInputs& in, const Tensor& out, const Te
   const Sizes n = checked_sizes(in);
   AttentionBackwardArgs args;
   fill_args(args, in, n);
-  const Tensor dout = detail::with_contiguous_rows(cotangent);
+  Tensor dout = detail::with_contiguous_rows(cotangent);
+  if (dout.strides()[2] == 0) dout = dout.contiguous();  // expanded, as a mean over positions leaves it
   args.out = view_of(out);
   args.logsumexp = view_of(logsumexp);
   args.dout = view_of(dout);

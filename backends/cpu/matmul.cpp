@@ -7,9 +7,12 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <optional>
+#include <type_traits>
+#include <utility>
 
 namespace keymix::cpu_backend {
 namespace {

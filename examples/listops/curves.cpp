@@ -86,7 +86,7 @@ std::string curves_script(const std::vector<Result>& results, double majority,
       "set title 'ListOps: training loss'\nset ylabel 'cross entropy'\n";
   script += fmt::format("plot {}\n", fmt::join(loss, ", "));
   script +=
-      "set key bottom right\nset yrange [0:100]\n"
+      "set key top left\nset yrange [0:100]\n"
       "set title 'ListOps: accuracy on the development set'\nset ylabel 'accuracy, %'\n";
   script += fmt::format("plot {}\n", fmt::join(dev, ", "));
   return script + "unset multiplot\nunset output\n";

@@ -5,8 +5,10 @@
 #include "keymix/core/error.h"
 #include "support/catch.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>

@@ -97,7 +97,9 @@ struct VarOptions {
 };
 struct BackwardOptions {
   bool retain_graph = false;
-  bool create_graph = false;  // record the backward pass itself; implies retain_graph
+  // Record the backward pass itself; implies retain_graph. Each grad() then has a history that leads
+  // back to its own leaf, and both live until zero_grad(): grad(outputs, inputs) makes no such circle.
+  bool create_graph = false;
 };
 
 class Tensor {

@@ -43,11 +43,12 @@ TEST_CASE("mixed derivatives", "[unit]") {
 }
 
 TEST_CASE("backward with create_graph gives gradients that have a history", "[unit]") {
-  const Tensor x = leaf({2, 3});
+  Tensor x = leaf({2, 3});
   (x * x * x).sum().backward({.create_graph = true});
   const Tensor penalty = square(x.grad()).sum();  // sum 9 x^4
   const Tensor gradient = grad({penalty}, {x})[0];
   CHECK(values(gradient) == std::vector<double>{36 * 8, 36 * 27});
+  x.zero_grad();  // ends the circle of leaf, gradient, history and leaf
 }
 
 TEST_CASE("a gradient penalty trains through its own gradient", "[unit]") {

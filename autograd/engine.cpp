@@ -98,7 +98,8 @@ void Engine::want_only(const TensorList& inputs) {
       if (edge.node && states_[edge.node.get()].wanted) states_[node].wanted = true;
 }
 
-void Engine::accumulate(NodeState& state, const Node& node, int output_index, const Tensor& cotangent) {
+void Engine::accumulate(NodeState& state, const Node& node, int output_index,
+                        const Tensor& cotangent) {
   if (!cotangent.defined()) return;
   state.cotangents.resize(node.outputs.size());
   Tensor& sum = state.cotangents[static_cast<std::size_t>(output_index)];
@@ -116,9 +117,10 @@ void Engine::call_hooks(Node& node, TensorList& cotangents) {
     Tensor replacement = hook.call(cotangent);
     if (!replacement.defined()) continue;
     check(replacement.shape() == cotangent.shape() && replacement.dtype() == cotangent.dtype(),
-          "hook: the replacement for the gradient of {}'s output has another form; got {} {}; needed {} {}",
-          node.op, to_string(replacement.dtype()), replacement.shape(), to_string(cotangent.dtype()),
-          cotangent.shape());
+          "hook: the replacement for the gradient of {}'s output has another form; got {} {}; "
+          "needed {} {}",
+          node.op, to_string(replacement.dtype()), replacement.shape(),
+          to_string(cotangent.dtype()), cotangent.shape());
     cotangent = std::move(replacement);
   }
 }
@@ -153,8 +155,8 @@ Tensor zeros_for(const OutputSpec& spec) {
 
 void Engine::deliver(const Node& node, const TensorList& gradients) {
   check(gradients.size() == node.inputs.size(),
-        "{}: its backward returned {} gradients; needed {} (one per input)", node.op, gradients.size(),
-        node.inputs.size());
+        "{}: its backward returned {} gradients; needed {} (one per input)", node.op,
+        gradients.size(), node.inputs.size());
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     const Edge& edge = node.inputs[i];
     if (!edge.node) continue;
@@ -162,8 +164,10 @@ void Engine::deliver(const Node& node, const TensorList& gradients) {
     NodeState& state = states_[edge.node.get()];
     if (gradient.defined() && state.wanted) {
       const OutputSpec& spec = edge.node->outputs[static_cast<std::size_t>(edge.output_index)];
-      check(gradient.shape() == spec.shape && gradient.dtype() == spec.dtype && gradient.device() == spec.device,
-            "{}: its backward returned a gradient of another form for input {}; got {} {} on {}; needed {} {} on {}",
+      check(gradient.shape() == spec.shape && gradient.dtype() == spec.dtype &&
+                gradient.device() == spec.device,
+            "{}: its backward returned a gradient of another form for input {}; got {} {} on {}; "
+            "needed {} {} on {}",
             node.op, i, to_string(gradient.dtype()), gradient.shape(), to_string(gradient.device()),
             to_string(spec.dtype), spec.shape, to_string(spec.device));
       if (anomaly_enabled()) [[unlikely]]
@@ -198,10 +202,11 @@ void Engine::run_node(const std::shared_ptr<Node>& node, NodeState& state) {
     return;
   }
   if (!node->backward)
-    throw Error(fmt::format("backward: {} was freed by an earlier backward; its saved tensors are gone; "
-                            "needed a graph that is still there",
-                            node->op),
-                "pass {.retain_graph = true} to the first backward");
+    throw Error(
+        fmt::format("backward: {} was freed by an earlier backward; its saved tensors are gone; "
+                    "needed a graph that is still there",
+                    node->op),
+        "pass {.retain_graph = true} to the first backward");
   for (std::size_t i = 0; i < node->outputs.size(); ++i)
     if (!state.cotangents[i].defined()) state.cotangents[i] = zeros_for(node->outputs[i]);
   const TensorList cotangents = std::move(state.cotangents);
@@ -228,7 +233,8 @@ void Engine::run(TensorList* captured) {
       call_hooks(*node, state.cotangents);
       if (const auto found = captures_.find(node.get()); found != captures_.end())
         for (const Capture& capture : found->second)
-          (*captured)[capture.position] = state.cotangents[static_cast<std::size_t>(capture.output_index)];
+          (*captured)[capture.position] =
+              state.cotangents[static_cast<std::size_t>(capture.output_index)];
     }
     run_node(node, state);
   }
@@ -236,20 +242,23 @@ void Engine::run(TensorList* captured) {
 
 Tensor root_cotangent(const char* op, const Tensor& output, const Tensor& cotangent) {
   if (!output.requires_grad())
-    throw Error(fmt::format("{}: the output has no history; nothing it came from requires a gradient; "
-                            "needed at least one input with requires_grad",
-                            op),
-                "was it computed under NoGrad, or from detached tensors?");
+    throw Error(
+        fmt::format("{}: the output has no history; nothing it came from requires a gradient; "
+                    "needed at least one input with requires_grad",
+                    op),
+        "was it computed under NoGrad, or from detached tensors?");
   if (cotangent.defined()) {
     check(cotangent.shape() == output.shape() && cotangent.dtype() == output.dtype(),
-          "{}: the cotangent does not fit; got {} {}; needed {} {} as the output", op, to_string(cotangent.dtype()),
-          cotangent.shape(), to_string(output.dtype()), output.shape());
+          "{}: the cotangent does not fit; got {} {}; needed {} {} as the output", op,
+          to_string(cotangent.dtype()), cotangent.shape(), to_string(output.dtype()),
+          output.shape());
     return cotangent;
   }
   if (output.numel() != 1)
-    throw Error(fmt::format("{}: the output has shape {}; needed one element, or a cotangent of that shape", op,
-                            output.shape()),
-                "reduce it first: loss.sum().backward() or loss.mean().backward()");
+    throw Error(
+        fmt::format("{}: the output has shape {}; needed one element, or a cotangent of that shape",
+                    op, output.shape()),
+        "reduce it first: loss.sum().backward() or loss.mean().backward()");
   Tensor one = allocate(op, output.shape(), output.dtype(), output.device());
   backend_for(output.device()).fill(mut_view_of(one), 1.0);
   return one;
@@ -260,8 +269,8 @@ Tensor root_cotangent(const char* op, const Tensor& output, const Tensor& cotang
 void backward(const TensorList& outputs, const TensorList& cotangents, BackwardOptions options) {
   Engine engine(options);
   for (std::size_t i = 0; i < outputs.size(); ++i)
-    engine.add_root(outputs[i],
-                    root_cotangent("backward", outputs[i], i < cotangents.size() ? cotangents[i] : Tensor()));
+    engine.add_root(outputs[i], root_cotangent("backward", outputs[i],
+                                               i < cotangents.size() ? cotangents[i] : Tensor()));
   engine.run(nullptr);
 }
 
@@ -273,21 +282,25 @@ TensorList grad(const TensorList& outputs, const TensorList& inputs, const Tenso
                 GradOptions options) {
   using namespace autograd;
   check(cotangents.empty() || cotangents.size() == outputs.size(),
-        "grad: got {} cotangents for {} outputs; needed none or one each", cotangents.size(), outputs.size());
+        "grad: got {} cotangents for {} outputs; needed none or one each", cotangents.size(),
+        outputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    check(inputs[i].requires_grad(), "grad: input {} does not require a gradient; got {}; needed requires_grad", i,
+    check(inputs[i].requires_grad(),
+          "grad: input {} does not require a gradient; got {}; needed requires_grad", i,
           inputs[i].shape());
   Engine engine({options.retain_graph, options.create_graph});
   for (std::size_t i = 0; i < outputs.size(); ++i)
-    engine.add_root(outputs[i], root_cotangent("grad", outputs[i], cotangents.empty() ? Tensor() : cotangents[i]));
+    engine.add_root(outputs[i], root_cotangent("grad", outputs[i],
+                                               cotangents.empty() ? Tensor() : cotangents[i]));
   engine.want_only(inputs);
   TensorList gradients(inputs.size());
   engine.run(&gradients);
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (!gradients[i].defined() && !options.allow_unused)
-      throw Error(fmt::format("grad: input {} {} was not used to compute the outputs; needed a path to it", i,
-                              inputs[i].shape()),
-                  "pass {.allow_unused = true} to get an undefined tensor instead");
+      throw Error(
+          fmt::format("grad: input {} {} was not used to compute the outputs; needed a path to it",
+                      i, inputs[i].shape()),
+          "pass {.allow_unused = true} to get an undefined tensor instead");
   return gradients;
 }
 

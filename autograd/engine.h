@@ -9,16 +9,16 @@ namespace keymix {
 
 struct GradOptions {
   bool retain_graph = false;
-  bool create_graph = false;   // implies retain_graph
-  bool allow_unused = false;   // an input the outputs do not depend on gives an undefined tensor
+  bool create_graph = false;  // implies retain_graph
+  bool allow_unused = false;  // an input the outputs do not depend on gives an undefined tensor
 };
 
 // d(sum of outputs * cotangents) / d(inputs), without touching any leaf's grad(). A missing
 // cotangent stands for 1 and needs a one-element output. Inputs may be leaves or results of ops.
 // Throws Error when an output has no history, an input does not require a gradient or (unless
 // allow_unused) is not reached, or the graph has been freed by an earlier backward.
-TensorList grad(const TensorList& outputs, const TensorList& inputs, const TensorList& cotangents = {},
-                GradOptions options = {});
+TensorList grad(const TensorList& outputs, const TensorList& inputs,
+                const TensorList& cotangents = {}, GradOptions options = {});
 
 namespace autograd {
 

@@ -7,11 +7,13 @@
 
 namespace keymix::autograd {
 
-FunctionRecord::FunctionRecord(std::string op, Saved saved, const TensorList& inputs, const Tensor& output)
+FunctionRecord::FunctionRecord(std::string op, Saved saved, const TensorList& inputs,
+                               const Tensor& output)
     : op_(std::move(op)), constants_(saved.with_tensors({})) {
   for (const Tensor& tensor : saved.tensors()) {
-    const bool is_input = std::any_of(inputs.begin(), inputs.end(),
-                                      [&](const Tensor& input) { return input.handle() == tensor.handle(); });
+    const bool is_input = std::any_of(inputs.begin(), inputs.end(), [&](const Tensor& input) {
+      return input.handle() == tensor.handle();
+    });
     const bool is_output = tensor.handle() == output.handle();
     tensors_.push_back(is_output ? SavedTensor::output(tensor) : SavedTensor(tensor));
     intermediate_.push_back(!is_input && !is_output);
@@ -22,10 +24,12 @@ Saved FunctionRecord::unpack() const {
   TensorList tensors;
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     if (grad_enabled() && intermediate_[i])
-      throw Error(fmt::format("{}: saved tensor {} is neither an input nor the output; with create_graph its "
-                              "history is unknown; needed inputs or the output only",
-                              op_, i),
-                  "save the inputs and compute the intermediate again in backward");
+      throw Error(
+          fmt::format(
+              "{}: saved tensor {} is neither an input nor the output; with create_graph its "
+              "history is unknown; needed inputs or the output only",
+              op_, i),
+          "save the inputs and compute the intermediate again in backward");
     tensors.push_back(tensors_[i].get());
   }
   return constants_.with_tensors(std::move(tensors));

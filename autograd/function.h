@@ -34,18 +34,22 @@ class Saved {
     return *this;
   }
   const Tensor& operator[](std::size_t i) const {
-    check(i < tensors_.size(), "Function: saved tensor {} does not exist; {} were saved", i, tensors_.size());
+    check(i < tensors_.size(), "Function: saved tensor {} does not exist; {} were saved", i,
+          tensors_.size());
     return tensors_[i];
   }
   std::size_t size() const { return tensors_.size(); }
 
   // In forward: keeps a value. In backward: reads value i back.
   template <typename T>
-  void constant(T value) { constants_.push_back(std::any(std::move(value))); }
+  void constant(T value) {
+    constants_.push_back(std::any(std::move(value)));
+  }
   template <typename T>
   const T& constant(std::size_t i) const {
     const T* value = i < constants_.size() ? std::any_cast<T>(&constants_[i]) : nullptr;
-    check(value != nullptr, "Function: constant {} is missing or of another type; {} were kept", i, constants_.size());
+    check(value != nullptr, "Function: constant {} is missing or of another type; {} were kept", i,
+          constants_.size());
     return *value;
   }
 
@@ -84,7 +88,9 @@ void collect_tensor(TensorList& list, const T& argument) {
 
 inline TensorList as_list(Tensor tensor) { return {std::move(tensor)}; }
 template <std::size_t N>
-TensorList as_list(const std::array<Tensor, N>& tensors) { return TensorList(tensors.begin(), tensors.end()); }
+TensorList as_list(const std::array<Tensor, N>& tensors) {
+  return TensorList(tensors.begin(), tensors.end());
+}
 
 // A readable name for a Function's node, from its type.
 std::string function_name(const char* mangled);
@@ -92,7 +98,7 @@ std::string function_name(const char* mangled);
 template <typename Derived>
 struct ApplyFunction {
   template <typename... Args>
-    requires requires(Saved& saved, const Args&... args) { Derived::forward(saved, args...); }
+  requires requires(Saved& saved, const Args&... args) { Derived::forward(saved, args...); }
   Tensor operator()(const Args&... args) const {
     static const std::string name = function_name(typeid(Derived).name());
     TensorList inputs;

@@ -18,7 +18,8 @@ Tensor own_float64(const Tensor& x) {
 std::vector<double> host_values(const Tensor& x) {
   Tensor dense = own_float64(x);
   std::vector<double> values(static_cast<std::size_t>(x.numel()));
-  backend_for(x.device()).copy_to_host(values.data(), view_of(dense).data, values.size() * sizeof(double));
+  backend_for(x.device())
+      .copy_to_host(values.data(), view_of(dense).data, values.size() * sizeof(double));
   return values;
 }
 
@@ -31,18 +32,22 @@ void write_element(const Tensor& x, std::int64_t i, double value) {
 TensorList float64_inputs(const TensorList& inputs) {
   TensorList copies;
   for (const Tensor& input : inputs)
-    copies.push_back(input.defined() && is_floating(input.dtype()) ? own_float64(input).requires_grad_() : input);
+    copies.push_back(input.defined() && is_floating(input.dtype())
+                         ? own_float64(input).requires_grad_()
+                         : input);
   return copies;
 }
 
 Tensor random_like(const Tensor& y, Generator& rng) {
   Tensor values = allocate("gradcheck", y.shape(), y.dtype(), y.device());
-  backend_for(y.device()).random(RandomKind::normal, mut_view_of(values), rng.reserve(y.numel()), {});
+  backend_for(y.device())
+      .random(RandomKind::normal, mut_view_of(values), rng.reserve(y.numel()), {});
   return values;
 }
 
 // sum over all outputs of output * cotangent, in double on the host.
-double projected(const DifferentiableFunction& function, const TensorList& inputs, const TensorList& cotangents) {
+double projected(const DifferentiableFunction& function, const TensorList& inputs,
+                 const TensorList& cotangents) {
   NoGrad no_grad;
   double total = 0;
   const TensorList outputs = function(inputs);
@@ -56,10 +61,12 @@ double projected(const DifferentiableFunction& function, const TensorList& input
   return total;
 }
 
-void compare_input(const DifferentiableFunction& function, const TensorList& inputs, std::size_t which,
-                   const TensorList& cotangents, const Tensor& analytic, const GradcheckOptions& options) {
+void compare_input(const DifferentiableFunction& function, const TensorList& inputs,
+                   std::size_t which, const TensorList& cotangents, const Tensor& analytic,
+                   const GradcheckOptions& options) {
   const std::vector<double> gradient =
-      analytic.defined() ? host_values(analytic) : std::vector<double>(static_cast<std::size_t>(inputs[which].numel()));
+      analytic.defined() ? host_values(analytic)
+                         : std::vector<double>(static_cast<std::size_t>(inputs[which].numel()));
   const std::vector<double> x = host_values(inputs[which].detach());
   for (std::size_t i = 0; i < x.size(); ++i) {
     const auto at = static_cast<std::int64_t>(i);
@@ -70,9 +77,11 @@ void compare_input(const DifferentiableFunction& function, const TensorList& inp
     write_element(inputs[which], at, x[i]);
     const double numeric = (above - below) / (2 * options.eps);
     const double error = std::abs(gradient[i] - numeric);
-    const double allowed = options.atol + options.rtol * std::max(std::abs(gradient[i]), std::abs(numeric));
+    const double allowed =
+        options.atol + options.rtol * std::max(std::abs(gradient[i]), std::abs(numeric));
     check(error <= allowed,  // also false for NaN
-          "gradcheck: the gradient of input {} (shape {}) is wrong at element {}; analytic {}; numeric {} "
+          "gradcheck: the gradient of input {} (shape {}) is wrong at element {}; analytic {}; "
+          "numeric {} "
           "(difference {:.3g}, allowed {:.3g})",
           which, inputs[which].shape(), i, gradient[i], numeric, error, allowed);
   }
@@ -80,7 +89,8 @@ void compare_input(const DifferentiableFunction& function, const TensorList& inp
 
 }  // namespace
 
-void gradcheck_function(const DifferentiableFunction& function, const TensorList& inputs, GradcheckOptions options) {
+void gradcheck_function(const DifferentiableFunction& function, const TensorList& inputs,
+                        GradcheckOptions options) {
   const TensorList x = float64_inputs(inputs);
   const GradMode recording(true);
   const TensorList outputs = function(x);
@@ -97,9 +107,12 @@ void gradcheck_function(const DifferentiableFunction& function, const TensorList
   TensorList wanted;
   for (const Tensor& input : x)
     if (input.defined() && input.requires_grad()) wanted.push_back(input);
-  check(!wanted.empty(), "gradcheck: none of the {} inputs is floating; needed at least one", inputs.size());
-  check(!differentiable.empty(), "gradcheck: no output depends on the inputs; needed at least one that does");
-  const TensorList gradients = grad(differentiable, wanted, used, {.retain_graph = true, .allow_unused = true});
+  check(!wanted.empty(), "gradcheck: none of the {} inputs is floating; needed at least one",
+        inputs.size());
+  check(!differentiable.empty(),
+        "gradcheck: no output depends on the inputs; needed at least one that does");
+  const TensorList gradients =
+      grad(differentiable, wanted, used, {.retain_graph = true, .allow_unused = true});
   std::size_t next = 0;
   for (std::size_t i = 0; i < x.size(); ++i)
     if (x[i].defined() && x[i].requires_grad())
@@ -125,15 +138,18 @@ void gradgradcheck_function(const DifferentiableFunction& function, const Tensor
       [&function, input_count, output_count](const TensorList& x) {
         const GradMode recording(true);
         TensorList in(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(input_count));
-        for (Tensor& tensor : in)  // also under NoGrad (the numeric side) the inner gradient is needed
+        for (Tensor& tensor :
+             in)  // also under NoGrad (the numeric side) the inner gradient is needed
           if (is_floating(tensor.dtype()) && !tensor.requires_grad()) tensor.requires_grad_();
         const TensorList cotangents(x.begin() + static_cast<std::ptrdiff_t>(input_count), x.end());
         const TensorList outputs = function(in);
-        check(outputs.size() == output_count, "gradgradcheck: the number of outputs changed between calls");
+        check(outputs.size() == output_count,
+              "gradgradcheck: the number of outputs changed between calls");
         TensorList wanted;
         for (const Tensor& tensor : in)
           if (tensor.requires_grad()) wanted.push_back(tensor);
-        TensorList gradients = grad(outputs, wanted, cotangents, {.create_graph = true, .allow_unused = true});
+        TensorList gradients =
+            grad(outputs, wanted, cotangents, {.create_graph = true, .allow_unused = true});
         std::erase_if(gradients, [](const Tensor& gradient) { return !gradient.defined(); });
         return gradients;
       },

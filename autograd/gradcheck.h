@@ -18,8 +18,8 @@
 namespace keymix {
 
 struct GradcheckOptions {
-  double eps = 1e-6;    // half-width of the central difference
-  double atol = 1e-7;   // |analytic - numeric| <= atol + rtol * max(|analytic|, |numeric|)
+  double eps = 1e-6;   // half-width of the central difference
+  double atol = 1e-7;  // |analytic - numeric| <= atol + rtol * max(|analytic|, |numeric|)
   double rtol = 1e-5;
   std::uint64_t seed = 1;  // of the cotangents
 };
@@ -27,7 +27,8 @@ struct GradcheckOptions {
 using DifferentiableFunction = std::function<TensorList(const TensorList&)>;
 
 // The non-template bodies.
-void gradcheck_function(const DifferentiableFunction& function, const TensorList& inputs, GradcheckOptions options);
+void gradcheck_function(const DifferentiableFunction& function, const TensorList& inputs,
+                        GradcheckOptions options);
 void gradgradcheck_function(const DifferentiableFunction& function, const TensorList& inputs,
                             GradcheckOptions options);
 
@@ -37,7 +38,8 @@ inline TensorList as_list(TensorList tensors) { return tensors; }
 
 template <typename F, std::size_t... I>
 TensorList call_with(F& function, const TensorList& x, std::index_sequence<I...>) {
-  check(x.size() == sizeof...(I), "gradcheck: the function takes {} tensors; got {} inputs", sizeof...(I), x.size());
+  check(x.size() == sizeof...(I), "gradcheck: the function takes {} tensors; got {} inputs",
+        sizeof...(I), x.size());
   return as_list(function(x[I]...));
 }
 
@@ -47,13 +49,32 @@ DifferentiableFunction as_function(F function) {
     using T = const Tensor&;
     // A generic lambda or an apply object accepts any number: the number of inputs decides.
     switch (x.size()) {
-      case 1: if constexpr (std::is_invocable_v<F&, T>) return call_with(function, x, std::make_index_sequence<1>()); break;
-      case 2: if constexpr (std::is_invocable_v<F&, T, T>) return call_with(function, x, std::make_index_sequence<2>()); break;
-      case 3: if constexpr (std::is_invocable_v<F&, T, T, T>) return call_with(function, x, std::make_index_sequence<3>()); break;
-      case 4: if constexpr (std::is_invocable_v<F&, T, T, T, T>) return call_with(function, x, std::make_index_sequence<4>()); break;
-      case 5: if constexpr (std::is_invocable_v<F&, T, T, T, T, T>) return call_with(function, x, std::make_index_sequence<5>()); break;
-      case 6: if constexpr (std::is_invocable_v<F&, T, T, T, T, T, T>) return call_with(function, x, std::make_index_sequence<6>()); break;
-      default: break;
+      case 1:
+        if constexpr (std::is_invocable_v<F&, T>)
+          return call_with(function, x, std::make_index_sequence<1>());
+        break;
+      case 2:
+        if constexpr (std::is_invocable_v<F&, T, T>)
+          return call_with(function, x, std::make_index_sequence<2>());
+        break;
+      case 3:
+        if constexpr (std::is_invocable_v<F&, T, T, T>)
+          return call_with(function, x, std::make_index_sequence<3>());
+        break;
+      case 4:
+        if constexpr (std::is_invocable_v<F&, T, T, T, T>)
+          return call_with(function, x, std::make_index_sequence<4>());
+        break;
+      case 5:
+        if constexpr (std::is_invocable_v<F&, T, T, T, T, T>)
+          return call_with(function, x, std::make_index_sequence<5>());
+        break;
+      case 6:
+        if constexpr (std::is_invocable_v<F&, T, T, T, T, T, T>)
+          return call_with(function, x, std::make_index_sequence<6>());
+        break;
+      default:
+        break;
     }
     fail("gradcheck: the function cannot be called with {} tensors", x.size());
   };
@@ -62,7 +83,9 @@ DifferentiableFunction as_function(F function) {
 template <typename F>
 DifferentiableFunction wrap(F function) {
   if constexpr (std::is_invocable_v<F&, const TensorList&>) {
-    return [function = std::move(function)](const TensorList& x) mutable { return as_list(function(x)); };
+    return [function = std::move(function)](const TensorList& x) mutable {
+      return as_list(function(x));
+    };
   } else {
     return as_function(std::move(function));
   }
@@ -82,7 +105,7 @@ void gradgradcheck(F function, const TensorList& inputs, GradcheckOptions option
 }
 
 template <typename Fn>
-  requires std::is_base_of_v<Function<Fn>, Fn>
+requires std::is_base_of_v<Function<Fn>, Fn>
 void gradcheck(const TensorList& inputs, GradcheckOptions options = {}) {
   gradcheck_function(autograd::as_function(Fn::apply), inputs, options);
 }

@@ -16,7 +16,8 @@ struct Numbering {
   std::unordered_map<const Node*, std::size_t> numbers;
 
   explicit Numbering(const Tensor& tensor) {
-    check(tensor.requires_grad(), "print_graph: the tensor {} has no history; needed the result of recorded ops",
+    check(tensor.requires_grad(),
+          "print_graph: the tensor {} has no history; needed the result of recorded ops",
           tensor.shape());
     add(tensor.impl().node.get());
     for (std::size_t i = 0; i < nodes.size(); ++i)
@@ -61,9 +62,11 @@ std::string to_dot(const Tensor& tensor) {
   std::string text = "digraph gradients {\n  node [shape=box];\n";
   for (std::size_t i = 0; i < numbering.nodes.size(); ++i) {
     const Node& node = *numbering.nodes[i];
-    text += fmt::format("  n{} [label=\"{}\"{}];\n", i, describe(node), node.inputs.empty() ? ", style=rounded" : "");
+    text += fmt::format("  n{} [label=\"{}\"{}];\n", i, describe(node),
+                        node.inputs.empty() ? ", style=rounded" : "");
     for (const autograd::Edge& edge : node.inputs)
-      if (edge.node) text += fmt::format("  n{} -> n{};\n", i, numbering.numbers.at(edge.node.get()));
+      if (edge.node)
+        text += fmt::format("  n{} -> n{};\n", i, numbering.numbers.at(edge.node.get()));
   }
   return text + "}\n";
 }

@@ -16,7 +16,8 @@ class Node;
 
 // needs[i]: whether input i wants a gradient; a backward may return an undefined tensor otherwise.
 using Needs = std::vector<bool>;
-using BackwardFunction = std::function<TensorList(const TensorList& cotangents, const Needs& needs)>;
+using BackwardFunction =
+    std::function<TensorList(const TensorList& cotangents, const Needs& needs)>;
 using Hook = std::function<Tensor(const Tensor&)>;
 
 // Where an input came from: output `output_index` of `node`; no node, no gradient.

@@ -23,7 +23,8 @@ namespace keymix::autograd {
 bool needs_recording(const TensorList& inputs);
 
 // Attaches a node to the outputs. Does nothing unless needs_recording(inputs).
-void attach(std::string_view op, TensorList& outputs, const TensorList& inputs, BackwardFunction backward);
+void attach(std::string_view op, TensorList& outputs, const TensorList& inputs,
+            BackwardFunction backward);
 
 // In anomaly mode: throws an Error naming `op` when the result has a NaN, or an infinity that no
 // operand had (but for ops that make infinities on purpose, such as masks: a list in record.cpp).
@@ -32,11 +33,13 @@ void watch(std::string_view op, const Tensor& result, const TensorList& inputs);
 template <typename F>
 BackwardFunction make_backward(F&& backward) {
   if constexpr (std::is_invocable_v<F&, const Tensor&>) {
-    return [backward = std::forward<F>(backward)](const TensorList& cotangents, const Needs&) mutable {
-      return TensorList{backward(cotangents[0])};
-    };
+    return
+        [backward = std::forward<F>(backward)](const TensorList& cotangents, const Needs&) mutable {
+          return TensorList{backward(cotangents[0])};
+        };
   } else if constexpr (std::is_invocable_v<F&, const Tensor&, const Needs&>) {
-    return [backward = std::forward<F>(backward)](const TensorList& cotangents, const Needs& needs) mutable {
+    return [backward = std::forward<F>(backward)](const TensorList& cotangents,
+                                                  const Needs& needs) mutable {
       return TensorList(backward(cotangents[0], needs));
     };
   } else {
@@ -57,7 +60,8 @@ Tensor record(std::string_view op, Tensor y, const TensorList& inputs, F&& backw
 
 // For an op with a floating result and no backward: throws when an input requires a gradient, so
 // that none is lost silently. Ops with integer or bool results need nothing.
-Tensor record_without_backward(std::string_view op, Tensor y, const TensorList& inputs, std::string_view reason);
+Tensor record_without_backward(std::string_view op, Tensor y, const TensorList& inputs,
+                               std::string_view reason);
 
 // Before an op writes into `target`: throws when grad mode is on and target, the base it views or
 // an operand requires a gradient, or when the memory is read-only. Raises the version.
@@ -66,7 +70,7 @@ void begin_inplace(std::string_view op, const Tensor& target, const TensorList& 
 }  // namespace keymix::autograd
 
 namespace keymix {
+using autograd::Needs;
 using autograd::record;
 using autograd::SavedTensor;
-using autograd::Needs;
 }  // namespace keymix

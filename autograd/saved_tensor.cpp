@@ -21,12 +21,15 @@ Tensor SavedTensor::get() const {
   const std::string op = node ? node->op : "backward";
   if (tensor_.version() != version_) {
     const std::string origin = output_index_ >= 0 ? "its own output"
-                               : tensor_.impl().node ? fmt::format("the output of {}", tensor_.impl().node->op)
-                                                     : "an input";
-    throw Error(fmt::format("{}: a tensor saved for backward ({}, {}) was changed in place; its memory is at "
-                            "version {}; needed version {}",
-                            op, origin, tensor_.shape(), tensor_.version(), version_),
-                "run backward() before changing it, or change a copy");
+                               : tensor_.impl().node
+                                   ? fmt::format("the output of {}", tensor_.impl().node->op)
+                                   : "an input";
+    throw Error(
+        fmt::format(
+            "{}: a tensor saved for backward ({}, {}) was changed in place; its memory is at "
+            "version {}; needed version {}",
+            op, origin, tensor_.shape(), tensor_.version(), version_),
+        "run backward() before changing it, or change a copy");
   }
   if (output_index_ < 0 || !grad_enabled()) return tensor_;
   auto impl = std::make_shared<TensorImpl>(tensor_.impl());

@@ -12,7 +12,8 @@ namespace keymix::autograd {
 class SavedTensor {
  public:
   SavedTensor() = default;
-  SavedTensor(const Tensor& input);  // NOLINT: implicit, so that lambdas can capture [x = SavedTensor(x)]
+  SavedTensor(
+      const Tensor& input);  // NOLINT: implicit, so that lambdas can capture [x = SavedTensor(x)]
 
   // Output `index` of the op about to be recorded.
   static SavedTensor output(const Tensor& tensor, int index = 0);

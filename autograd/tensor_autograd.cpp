@@ -20,13 +20,15 @@ bool Tensor::is_leaf() const { return impl().node == nullptr || leaf_of(*this) !
 Tensor& Tensor::requires_grad_(bool value) {
   if (value == requires_grad()) return *this;
   if (!value) {
-    check(is_leaf(), "requires_grad_: only a leaf can stop requiring a gradient; got the output of {}; "
-                     "needed detach()",
+    check(is_leaf(),
+          "requires_grad_: only a leaf can stop requiring a gradient; got the output of {}; "
+          "needed detach()",
           impl().node->op);
     impl().node = nullptr;
     return *this;
   }
-  check(is_floating(dtype()), "requires_grad_: only floating tensors have gradients; got {}; needed a float dtype",
+  check(is_floating(dtype()),
+        "requires_grad_: only floating tensors have gradients; got {}; needed a float dtype",
         to_string(dtype()));
   auto leaf = std::make_shared<autograd::Leaf>();
   leaf->outputs.push_back({shape(), dtype(), device()});
@@ -46,8 +48,8 @@ void Tensor::set_grad(const Tensor& gradient) {
         requires_grad() ? "the output of " + impl().node->op : "a tensor without requires_grad");
   check(!gradient.defined() || (gradient.shape() == shape() && gradient.dtype() == dtype()),
         "set_grad: the gradient does not fit; got {} {}; needed {} {}",
-        gradient.defined() ? to_string(gradient.dtype()) : "", gradient.defined() ? gradient.shape() : Shape(),
-        to_string(dtype()), shape());
+        gradient.defined() ? to_string(gradient.dtype()) : "",
+        gradient.defined() ? gradient.shape() : Shape(), to_string(dtype()), shape());
   leaf->grad = gradient;
 }
 
@@ -71,7 +73,8 @@ Tensor Tensor::detach() const {
 
 std::int64_t Tensor::register_hook(std::function<Tensor(const Tensor&)> hook) {
   static std::atomic<std::int64_t> next_id{1};
-  check(requires_grad(), "register_hook: the tensor {} does not require a gradient; needed one that does", shape());
+  check(requires_grad(),
+        "register_hook: the tensor {} does not require a gradient; needed one that does", shape());
   const std::int64_t id = next_id++;
   impl().node->hooks.push_back({id, impl().output_index, std::move(hook)});
   return id;

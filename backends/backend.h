@@ -28,7 +28,9 @@ struct ConstView {
 
   explicit operator bool() const { return data != nullptr; }
   template <typename T>
-  const T* as() const { return static_cast<const T*>(data); }
+  const T* as() const {
+    return static_cast<const T*>(data);
+  }
 };
 
 struct MutView {
@@ -40,21 +42,50 @@ struct MutView {
   explicit operator bool() const { return data != nullptr; }
   operator ConstView() const { return {data, shape, strides, dtype}; }
   template <typename T>
-  T* as() const { return static_cast<T*>(data); }
+  T* as() const {
+    return static_cast<T*>(data);
+  }
 };
 
 // y = f(x). Parameters a, b: elu(alpha = a); clamp(low = a, high = b); pow_scalar(x^a).
 // NaN passes through relu, clamp and the like, as in PyTorch.
 enum class UnaryOp {
-  neg, abs, sign, square, reciprocal, exp, log, sqrt, rsqrt, sin, cos, tanh, sigmoid,
-  relu, gelu, gelu_tanh, silu, elu, clamp, pow_scalar, erf, is_finite, logical_not,
+  neg,
+  abs,
+  sign,
+  square,
+  reciprocal,
+  exp,
+  log,
+  sqrt,
+  rsqrt,
+  sin,
+  cos,
+  tanh,
+  sigmoid,
+  relu,
+  gelu,
+  gelu_tanh,
+  silu,
+  elu,
+  clamp,
+  pow_scalar,
+  erf,
+  is_finite,
+  logical_not,
 };
 enum class BinaryOp { add, sub, mul, div, pow, maximum, minimum };  // maximum, minimum: NaN wins
 enum class CompareOp { eq, ne, lt, le, gt, ge };
-enum class ReduceOp { sum, max, min };  // max, min: NaN wins; of nothing: -inf/+inf or the type's end
+enum class ReduceOp {
+  sum,
+  max,
+  min
+};  // max, min: NaN wins; of nothing: -inf/+inf or the type's end
 enum class RandomKind { uniform, normal, randint, bernoulli };
 
-struct UnaryParams { double a = 0, b = 0; };
+struct UnaryParams {
+  double a = 0, b = 0;
+};
 // uniform: [a, b). normal: mean a, standard deviation b. randint: [low, high). bernoulli: P(1) = a.
 struct RandomParams {
   double a = 0, b = 1;
@@ -65,20 +96,43 @@ struct RandomParams {
 
 // y = x W^T + bias over the last dimension. x [rows, in] (row stride free, inner stride 1),
 // weight [out, in], bias [out] or absent, y [rows, out].
-struct LinearArgs { ConstView x, weight, bias; MutView y; };
+struct LinearArgs {
+  ConstView x, weight, bias;
+  MutView y;
+};
 
 // dx from dy, x and y = f(x), for the UnaryOps that are activations. All of one shape.
-struct ActivationBackwardArgs { UnaryOp op; UnaryParams params; ConstView dy, x, y; MutView dx; };
+struct ActivationBackwardArgs {
+  UnaryOp op;
+  UnaryParams params;
+  ConstView dy, x, y;
+  MutView dx;
+};
 
 // Over the last dimension. log: y = x - logsumexp(x); else y = exp(x - logsumexp(x)).
 // A row of -inf gives softmax 0 and log_softmax -inf, with zero gradient.
-struct SoftmaxArgs { bool log = false; ConstView x; MutView y; };
-struct SoftmaxBackwardArgs { bool log = false; ConstView y, dy; MutView dx; };
+struct SoftmaxArgs {
+  bool log = false;
+  ConstView x;
+  MutView y;
+};
+struct SoftmaxBackwardArgs {
+  bool log = false;
+  ConstView y, dy;
+  MutView dx;
+};
 
 // Over the last dimension: y = (x - mean) * rstd * weight + bias; mean, rstd [rows] in float32
 // (float64 for float64 input). x, y [rows, width]. weight and bias may be absent.
-struct LayerNormArgs { double eps = 1e-5; ConstView x, weight, bias; MutView y, mean, rstd; };
-struct LayerNormBackwardArgs { ConstView x, weight, mean, rstd, dy; MutView dx, dweight, dbias; };  // each may be absent
+struct LayerNormArgs {
+  double eps = 1e-5;
+  ConstView x, weight, bias;
+  MutView y, mean, rstd;
+};
+struct LayerNormBackwardArgs {
+  ConstView x, weight, mean, rstd, dy;
+  MutView dx, dweight, dbias;
+};  // each may be absent
 
 // logits [rows, classes], target int64 [rows]. loss [1]: the mean over rows whose target is not
 // ignore_index of (1 - s) * nll + s * mean_c nll_c (s: label smoothing); NaN if all are ignored,
@@ -97,7 +151,12 @@ struct CrossEntropyBackwardArgs {
 };
 
 // y_i = x_i / (1 - p) where the i-th uniform of `random` is >= p, else 0. Its own backward.
-struct DropoutArgs { double p = 0; PhiloxState random; ConstView x; MutView y; };
+struct DropoutArgs {
+  double p = 0;
+  PhiloxState random;
+  ConstView x;
+  MutView y;
+};
 
 // --- Mixture attention (ops/attention.h has the maths) -------------------------------------------
 
@@ -107,7 +166,7 @@ enum class AttentionMode { soft, hard };
 struct MaskView {
   bool causal = false;  // key j is visible to query i if j <= i + Nk - Nq
   ConstView key_valid;  // bool [B, Nk], or absent
-  ConstView bias;       // [B or 1, H or 1, Nq or 1, Nk] as strides of 0, or absent; added to the scores
+  ConstView bias;  // [B or 1, H or 1, Nq or 1, Nk] as strides of 0, or absent; added to the scores
 };
 
 struct AttentionDropout {
@@ -118,10 +177,10 @@ struct AttentionDropout {
 struct AttentionArgs {
   ConstView query;              // [B, H, Nq, D]
   std::vector<ConstView> keys;  // M of [B, Hk, Nk, D]; one if `shifts` is there. Hk divides H
-  ConstView shifts;             // [M, H, D] (stride 0 for a shared head), or absent: k_jr = k_j - mu_r
-  ConstView value;              // [B, Hk, Nk, Dv]
-  ConstView log_weight;         // [H, M, Nk] with strides of 0 where shared
-  ConstView inverse_variance;   // [H, M] with stride 0 where shared: alpha
+  ConstView shifts;      // [M, H, D] (stride 0 for a shared head), or absent: k_jr = k_j - mu_r
+  ConstView value;       // [B, Hk, Nk, Dv]
+  ConstView log_weight;  // [H, M, Nk] with strides of 0 where shared
+  ConstView inverse_variance;  // [H, M] with stride 0 where shared: alpha
   ScoreKind score = ScoreKind::gaussian;
   AttentionMode mode = AttentionMode::soft;
   MaskView mask;
@@ -139,24 +198,29 @@ struct AttentionForwardArgs : AttentionArgs {
 struct AttentionBackwardArgs : AttentionArgs {
   ConstView out, logsumexp, dout;
   MutView dquery;
-  std::vector<MutView> dkeys;      // as keys (empty, or null entries: not wanted)
-  MutView dshifts;                 // [M, H, D], dense
-  MutView dvalue;                  // [B, Hk, Nk, Dv]
-  MutView dlog_weight;             // [H, M, Nk], dense; ops/ sums it over what is shared
-  MutView dinverse_variance;       // [H, M], dense
-  MutView dbias;                   // [B, H, Nq, Nk], dense
+  std::vector<MutView> dkeys;  // as keys (empty, or null entries: not wanted)
+  MutView dshifts;             // [M, H, D], dense
+  MutView dvalue;              // [B, Hk, Nk, Dv]
+  MutView dlog_weight;         // [H, M, Nk], dense; ops/ sums it over what is shared
+  MutView dinverse_variance;   // [H, M], dense
+  MutView dbias;               // [B, H, Nq, Nk], dense
 };
 
 // --- Optimisers: one fused step over many tensors, in place ------------------------------------------
 
 // m, v may be absent (null) where the method has none. All float32 or float64, contiguous.
-struct OptimizerTensors { MutView parameter; ConstView gradient; MutView first_moment, second_moment; };
+struct OptimizerTensors {
+  MutView parameter;
+  ConstView gradient;
+  MutView first_moment, second_moment;
+};
 
 // PyTorch's Adam and AdamW: decoupled multiplies the parameter by (1 - lr weight_decay), else
 // weight_decay * parameter is added to the gradient. `step` counts from 1.
 struct AdamArgs {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
-  double bias_correction1 = 1, bias_correction2 = 1;  // 1 - beta^step, or the product form for a varying beta1
+  double bias_correction1 = 1,
+         bias_correction2 = 1;  // 1 - beta^step, or the product form for a varying beta1
   bool decoupled = true;
 };
 // PyTorch's SGD: buffer = momentum * buffer + (1 - dampening) * gradient (the first step copies the gradient).
@@ -183,14 +247,19 @@ class Backend {
 
   // --- Elementwise: any strides ---
   virtual void fill(const MutView& y, Scalar value) = 0;
-  virtual void arange(const MutView& y, Scalar start, Scalar step) = 0;    // y_i = start + i * step, 1-D
-  virtual void copy(const MutView& y, const ConstView& x) = 0;             // casts between any two dtypes
-  virtual void unary(UnaryOp op, const MutView& y, const ConstView& x, UnaryParams params) = 0;  // is_finite, logical_not give bool
+  virtual void arange(const MutView& y, Scalar start,
+                      Scalar step) = 0;                         // y_i = start + i * step, 1-D
+  virtual void copy(const MutView& y, const ConstView& x) = 0;  // casts between any two dtypes
+  virtual void unary(UnaryOp op, const MutView& y, const ConstView& x,
+                     UnaryParams params) = 0;  // is_finite, logical_not give bool
   virtual void binary(BinaryOp op, const MutView& y, const ConstView& a, const ConstView& b) = 0;
-  virtual void compare(CompareOp op, const MutView& y, const ConstView& a, const ConstView& b) = 0;  // y bool
-  virtual void where(const MutView& y, const ConstView& condition, const ConstView& a, const ConstView& b) = 0;
+  virtual void compare(CompareOp op, const MutView& y, const ConstView& a,
+                       const ConstView& b) = 0;  // y bool
+  virtual void where(const MutView& y, const ConstView& condition, const ConstView& a,
+                     const ConstView& b) = 0;
   // y = x on and below (upper: above) the diagonal j = i + diagonal of the last two dimensions, else 0.
-  virtual void triangle(const MutView& y, const ConstView& x, std::int64_t diagonal, bool upper) = 0;
+  virtual void triangle(const MutView& y, const ConstView& x, std::int64_t diagonal,
+                        bool upper) = 0;
 
   // --- Reductions ---
   // y has x's number of dimensions, with size 1 where it reduces. Sums accumulate in float32 or
@@ -207,7 +276,8 @@ class Backend {
 
   // --- Indexing: `index` is int64, already checked to lie in range ---
   // y[.., i, ..] = x[.., index[i], ..] along dim; index is 1-D.
-  virtual void index_select(const MutView& y, const ConstView& x, const ConstView& index, int dim) = 0;
+  virtual void index_select(const MutView& y, const ConstView& x, const ConstView& index,
+                            int dim) = 0;
   // y[.., index[i], ..] += x[.., i, ..] along dim, in the order of i: the same bits every time.
   virtual void index_add(const MutView& y, const ConstView& index, const ConstView& x, int dim) = 0;
   // y[index[i]] = x[i]; all three are 1-D. In the order of i: the last of equal indices wins.
@@ -215,7 +285,8 @@ class Backend {
   // y[i][j] = x[i][index[i][j]] along dim = 1, and so on; y and index have one shape.
   virtual void gather(const MutView& y, const ConstView& x, const ConstView& index, int dim) = 0;
   // y[i][index[i][j]] += x[i][j] along dim; x and index have one shape.
-  virtual void scatter_add(const MutView& y, const ConstView& index, const ConstView& x, int dim) = 0;
+  virtual void scatter_add(const MutView& y, const ConstView& index, const ConstView& x,
+                           int dim) = 0;
   // Row-major position of the first index outside [0, size), or -1. (Negative indices are the
   // caller's affair.)
   virtual std::int64_t first_index_outside(const ConstView& index, std::int64_t size) = 0;
@@ -224,7 +295,8 @@ class Backend {
   virtual void nonzero(const MutView& y, const ConstView& x) = 0;
 
   // --- Random numbers (core/philox.h): element i of the row-major order uses counter offset + i/4 ---
-  virtual void random(RandomKind kind, const MutView& y, PhiloxState state, const RandomParams& params) = 0;
+  virtual void random(RandomKind kind, const MutView& y, PhiloxState state,
+                      const RandomParams& params) = 0;
 
   // --- Fused kernels: false means "not this call" ---
   virtual bool linear(const LinearArgs&) { return false; }

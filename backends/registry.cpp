@@ -38,9 +38,11 @@ Backend* find(Device device) {
 Backend& backend_for(Device device) {
   Backend* backend = find(device);
   if (backend == nullptr)
-    throw Error(fmt::format("device: no backend serves {}; this build has: cpu; needed one registered for it",
-                            to_string(device)),
-                "register_backend(device, …) adds one");
+    throw Error(
+        fmt::format(
+            "device: no backend serves {}; this build has: cpu; needed one registered for it",
+            to_string(device)),
+        "register_backend(device, …) adds one");
   return *backend;
 }
 

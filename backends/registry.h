@@ -18,7 +18,8 @@ void register_backend(Device device, std::unique_ptr<Backend> backend);
 Tensor allocate(std::string_view op, const Shape& shape, DType dtype, Device device);
 
 ConstView view_of(const Tensor& tensor);
-MutView mut_view_of(const Tensor& tensor);  // does not count as an in-place change: see bump_version()
+MutView mut_view_of(
+    const Tensor& tensor);  // does not count as an in-place change: see bump_version()
 
 // As view_of, broadcast to `shape`.
 ConstView broadcast_view(const Tensor& tensor, const Shape& shape);

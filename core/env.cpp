@@ -14,7 +14,9 @@ std::optional<std::string> env_string(const char* name) {
   return std::string(value);
 }
 
-bool env_flag(const char* name, bool fallback) { return env_int(name, fallback ? 1 : 0, 0, 1) == 1; }
+bool env_flag(const char* name, bool fallback) {
+  return env_int(name, fallback ? 1 : 0, 0, 1) == 1;
+}
 
 std::int64_t env_int(const char* name, std::int64_t fallback, std::int64_t low, std::int64_t high) {
   const std::optional<std::string> text = env_string(name);
@@ -23,8 +25,8 @@ std::int64_t env_int(const char* name, std::int64_t fallback, std::int64_t low, 
   const char* end = text->data() + text->size();
   const auto [stop, error] = std::from_chars(text->data(), end, value);
   check(error == std::errc() && stop == end && value >= low && value <= high,
-        "environment: {} is not valid; got '{}'; it takes a whole number from {} to {}", name, *text,
-        low, high);
+        "environment: {} is not valid; got '{}'; it takes a whole number from {} to {}", name,
+        *text, low, high);
   return value;
 }
 

@@ -35,12 +35,15 @@ inline PhiloxBlock philox(PhiloxBlock counter, std::uint64_t seed,
 
 // The block of counter `position` in the stream of values.
 inline PhiloxBlock philox_at(std::uint64_t seed, std::uint64_t position) {
-  return philox({static_cast<std::uint32_t>(position), static_cast<std::uint32_t>(position >> 32), 0, 0},
-                seed);
+  return philox(
+      {static_cast<std::uint32_t>(position), static_cast<std::uint32_t>(position >> 32), 0, 0},
+      seed);
 }
 
 // [0, 1) in steps of 2^-24, so that every float type sees the same value.
-inline float uniform_from_word(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
+inline float uniform_from_word(std::uint32_t word) {
+  return static_cast<float>(word >> 8) * 0x1p-24f;
+}
 
 // log(x) for normal x > 0 and sin/cos of a turn, by explicit polynomials: libm differs between
 // platforms, these do not (the library is compiled without floating-point contraction).

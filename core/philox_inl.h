@@ -33,18 +33,28 @@ inline void philox_sincos_turns(float turns, float& sine, float& cosine) {
   const int quarter = static_cast<int>(turns * 4.0f + 0.5f);
   const float x = (turns - static_cast<float>(quarter) * 0.25f) * 6.28318531f;  // [-pi/4, pi/4]
   const float x2 = x * x;
-  const float s = x * (1.0f + x2 * (-1.0f / 6 + x2 * (1.0f / 120 + x2 * (-1.0f / 5040 + x2 * (1.0f / 362880)))));
-  const float c =
-      1.0f + x2 * (-0.5f + x2 * (1.0f / 24 + x2 * (-1.0f / 720 + x2 * (1.0f / 40320))));
+  const float s =
+      x *
+      (1.0f + x2 * (-1.0f / 6 + x2 * (1.0f / 120 + x2 * (-1.0f / 5040 + x2 * (1.0f / 362880)))));
+  const float c = 1.0f + x2 * (-0.5f + x2 * (1.0f / 24 + x2 * (-1.0f / 720 + x2 * (1.0f / 40320))));
   switch (quarter & 3) {
-    case 0: sine = s, cosine = c; break;
-    case 1: sine = c, cosine = -s; break;
-    case 2: sine = -s, cosine = -c; break;
-    default: sine = -c, cosine = s; break;
+    case 0:
+      sine = s, cosine = c;
+      break;
+    case 1:
+      sine = c, cosine = -s;
+      break;
+    case 2:
+      sine = -s, cosine = -c;
+      break;
+    default:
+      sine = -c, cosine = s;
+      break;
   }
 }
 
-inline void normals_from_words(std::uint32_t word0, std::uint32_t word1, float& first, float& second) {
+inline void normals_from_words(std::uint32_t word0, std::uint32_t word1, float& first,
+                               float& second) {
   const float u = static_cast<float>((word0 >> 8) + 1) * 0x1p-24f;  // (0, 1]: its log is finite
   const float radius = std::sqrt(-2.0f * philox_log(u));
   float sine, cosine;

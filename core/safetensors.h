@@ -26,6 +26,7 @@ SafetensorsFile read_safetensors(const std::string& path);
 // Writes CPU tensors (any strides) in name order. Atomic: a temporary file in the same folder,
 // flushed to disk, then renamed over `path`; a failure leaves the old file as it was.
 // Throws Error when the place can't be written, is not a regular file, or a tensor is not on the CPU.
-void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata = {});
+void write_safetensors(const std::string& path, const NamedTensors& tensors,
+                       const Metadata& metadata = {});
 
 }  // namespace keymix

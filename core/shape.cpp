@@ -69,8 +69,9 @@ Shape broadcast_strides(const Shape& shape, const Shape& strides, const Shape& t
 }
 
 int normalize_dim(std::string_view op, std::int64_t dim, int ndim) {
-  check(dim >= -ndim && dim < ndim, "{}: dimension out of range; got {}; the tensor has {} ({})", op,
-        dim, ndim, ndim == 0 ? "no dimension can be named" : fmt::format("{} to {}", -ndim, ndim - 1));
+  check(dim >= -ndim && dim < ndim, "{}: dimension out of range; got {}; the tensor has {} ({})",
+        op, dim, ndim,
+        ndim == 0 ? "no dimension can be named" : fmt::format("{} to {}", -ndim, ndim - 1));
   return static_cast<int>(dim < 0 ? dim + ndim : dim);
 }
 
@@ -79,7 +80,8 @@ std::uint32_t Dims::mask(std::string_view op, int ndim) const {
   std::uint32_t mask = 0;
   for (int dim : dims_) {
     const std::uint32_t bit = 1u << normalize_dim(op, dim, ndim);
-    check(!(mask & bit), "{}: dimension {} is listed twice; every dimension may appear once", op, dim);
+    check(!(mask & bit), "{}: dimension {} is listed twice; every dimension may appear once", op,
+          dim);
     mask |= bit;
   }
   return mask;

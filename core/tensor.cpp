@@ -27,7 +27,8 @@ TensorImpl::~TensorImpl() {
 }
 
 void Tensor::undefined() {
-  throw Error("tensor: used before it was given a value; got an undefined tensor; needed one with memory");
+  throw Error(
+      "tensor: used before it was given a value; got an undefined tensor; needed one with memory");
 }
 
 std::int64_t Tensor::size(int dim) const { return shape()[normalize_dim("size", dim, ndim())]; }
@@ -46,7 +47,8 @@ const void* Tensor::host_data(DType wanted) const {
   check(wanted == dtype(), "data: asked for {} elements; the tensor holds {}", to_string(wanted),
         to_string(dtype()));
   check(device().kind == DeviceKind::cpu,
-        "data: the memory is on {}; host access needs a CPU tensor (use .to(cpu()))", to_string(device()));
+        "data: the memory is on {}; host access needs a CPU tensor (use .to(cpu()))",
+        to_string(device()));
   return static_cast<const std::byte*>(impl().storage->data) +
          impl().offset * static_cast<std::int64_t>(size_of(dtype()));
 }

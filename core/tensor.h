@@ -57,7 +57,8 @@ struct Slice {
   std::int64_t step = 1;
 
   Slice() = default;
-  Slice(std::optional<std::int64_t> start_, std::optional<std::int64_t> stop_, std::int64_t step_ = 1)
+  Slice(std::optional<std::int64_t> start_, std::optional<std::int64_t> stop_,
+        std::int64_t step_ = 1)
       : start(start_), stop(stop_), step(step_) {}
 };
 
@@ -67,9 +68,12 @@ class Scalar {
  public:
   template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>>
   Scalar(T value) {
-    if constexpr (std::is_same_v<T, bool>) value_ = value;
-    else if constexpr (std::is_integral_v<T>) value_ = static_cast<std::int64_t>(value);
-    else value_ = static_cast<double>(value);
+    if constexpr (std::is_same_v<T, bool>)
+      value_ = value;
+    else if constexpr (std::is_integral_v<T>)
+      value_ = static_cast<std::int64_t>(value);
+    else
+      value_ = static_cast<double>(value);
   }
 
   bool is_bool() const { return std::holds_alternative<bool>(value_); }

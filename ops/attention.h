@@ -25,8 +25,9 @@ namespace keymix {
 struct AttentionInputs {
   Tensor query = {};     // [B, H, Nq, D]
   TensorList keys = {};  // M tensors [B, Hk, Nk, D]; or one, with `shifts`
-  Tensor shifts = {};    // [M, H or 1, D]: k_jr = k_j - mu_r (sMGK): one product of queries and keys whatever M is
-  Tensor value = {};     // [B, Hk, Nk, Dv]
+  Tensor shifts =
+      {};  // [M, H or 1, D]: k_jr = k_j - mu_r (sMGK): one product of queries and keys whatever M is
+  Tensor value = {};  // [B, Hk, Nk, Dv]
 
   ScoreKind score = ScoreKind::dot;
   AttentionMode mode = AttentionMode::soft;
@@ -37,7 +38,7 @@ struct AttentionInputs {
 };
 
 struct AttentionResult {
-  Tensor out;        // [B, H, Nq, Dv]
+  Tensor out;  // [B, H, Nq, Dv]
   // [B, H, Nq], float32 or wider: log of the normaliser of the scores, for gaussian scores without
   // their common term -alpha_0/2 ||q_i||^2. For inspection: asking for its gradient is an Error.
   Tensor logsumexp;

@@ -16,7 +16,8 @@ namespace {
 
 Tensor run(std::string_view name, BinaryOp op, const Operands& in) {
   Tensor y = allocate(name, in.shape, in.a.dtype(), in.a.device());
-  detail::backend_of(in.a).binary(op, mut_view_of(y), broadcast_view(in.a, in.shape), broadcast_view(in.b, in.shape));
+  detail::backend_of(in.a).binary(op, mut_view_of(y), broadcast_view(in.a, in.shape),
+                                  broadcast_view(in.b, in.shape));
   return y;
 }
 
@@ -40,7 +41,8 @@ Operands floats(std::string_view op, const Tensor& a, const Tensor& b) {
 Tensor compare(std::string_view name, CompareOp op, const Tensor& a, const Tensor& b) {
   const Operands in = promote_operands(name, a, b);
   Tensor y = allocate(name, in.shape, bool_, in.a.device());
-  detail::backend_of(in.a).compare(op, mut_view_of(y), broadcast_view(in.a, in.shape), broadcast_view(in.b, in.shape));
+  detail::backend_of(in.a).compare(op, mut_view_of(y), broadcast_view(in.a, in.shape),
+                                   broadcast_view(in.b, in.shape));
   return y;
 }
 
@@ -52,16 +54,18 @@ Tensor comparable(const Tensor& x, Scalar value) { return scalar_beside(x, value
 Tensor extremum(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
   const Operands in = promote_operands(name, a, b);
   const bool takes_larger = op == BinaryOp::maximum;
-  return record(name, run(name, op, in), {in.a, in.b},
-                [takes_larger, a = SavedTensor(in.a), b = SavedTensor(in.b)](const Tensor& dy, const Needs& needs) {
-                  const Tensor x = a.get(), y = b.get();
-                  const auto share = [&](const Tensor& mine, const Tensor& other) {
-                    const Tensor wins = (takes_larger ? mine > other : mine < other).to(dy.dtype());
-                    const Tensor ties = (mine == other).to(dy.dtype());
-                    return sum_to(dy * (wins + ties * 0.5), mine.shape());
-                  };
-                  return TensorList{needs[0] ? share(x, y) : Tensor(), needs[1] ? share(y, x) : Tensor()};
-                });
+  return record(
+      name, run(name, op, in), {in.a, in.b},
+      [takes_larger, a = SavedTensor(in.a), b = SavedTensor(in.b)](const Tensor& dy,
+                                                                   const Needs& needs) {
+        const Tensor x = a.get(), y = b.get();
+        const auto share = [&](const Tensor& mine, const Tensor& other) {
+          const Tensor wins = (takes_larger ? mine > other : mine < other).to(dy.dtype());
+          const Tensor ties = (mine == other).to(dy.dtype());
+          return sum_to(dy * (wins + ties * 0.5), mine.shape());
+        };
+        return TensorList{needs[0] ? share(x, y) : Tensor(), needs[1] ? share(y, x) : Tensor()};
+      });
 }
 
 }  // namespace
@@ -70,7 +74,8 @@ Tensor operator+(const Tensor& a, const Tensor& b) {
   const Operands in = numbers("add", a, b);
   return record("add", run("add", BinaryOp::add, in), {in.a, in.b},
                 [sa = in.a.shape(), sb = in.b.shape()](const Tensor& dy, const Needs& needs) {
-                  return TensorList{needs[0] ? sum_to(dy, sa) : Tensor(), needs[1] ? sum_to(dy, sb) : Tensor()};
+                  return TensorList{needs[0] ? sum_to(dy, sa) : Tensor(),
+                                    needs[1] ? sum_to(dy, sb) : Tensor()};
                 });
 }
 
@@ -78,28 +83,31 @@ Tensor operator-(const Tensor& a, const Tensor& b) {
   const Operands in = numbers("sub", a, b);
   return record("sub", run("sub", BinaryOp::sub, in), {in.a, in.b},
                 [sa = in.a.shape(), sb = in.b.shape()](const Tensor& dy, const Needs& needs) {
-                  return TensorList{needs[0] ? sum_to(dy, sa) : Tensor(), needs[1] ? sum_to(-dy, sb) : Tensor()};
+                  return TensorList{needs[0] ? sum_to(dy, sa) : Tensor(),
+                                    needs[1] ? sum_to(-dy, sb) : Tensor()};
                 });
 }
 
 Tensor operator*(const Tensor& a, const Tensor& b) {
   const Operands in = numbers("mul", a, b);
-  return record("mul", run("mul", BinaryOp::mul, in), {in.a, in.b},
-                [a = SavedTensor(in.a), b = SavedTensor(in.b)](const Tensor& dy, const Needs& needs) {
-                  const Tensor x = a.get(), y = b.get();
-                  return TensorList{needs[0] ? sum_to(dy * y, x.shape()) : Tensor(),
-                                    needs[1] ? sum_to(dy * x, y.shape()) : Tensor()};
-                });
+  return record(
+      "mul", run("mul", BinaryOp::mul, in), {in.a, in.b},
+      [a = SavedTensor(in.a), b = SavedTensor(in.b)](const Tensor& dy, const Needs& needs) {
+        const Tensor x = a.get(), y = b.get();
+        return TensorList{needs[0] ? sum_to(dy * y, x.shape()) : Tensor(),
+                          needs[1] ? sum_to(dy * x, y.shape()) : Tensor()};
+      });
 }
 
 Tensor operator/(const Tensor& a, const Tensor& b) {
   const Operands in = floats("div", a, b);
-  return record("div", run("div", BinaryOp::div, in), {in.a, in.b},
-                [a = SavedTensor(in.a), b = SavedTensor(in.b)](const Tensor& dy, const Needs& needs) {
-                  const Tensor x = a.get(), y = b.get();
-                  return TensorList{needs[0] ? sum_to(dy / y, x.shape()) : Tensor(),
-                                    needs[1] ? sum_to(-dy * (x / square(y)), y.shape()) : Tensor()};
-                });
+  return record(
+      "div", run("div", BinaryOp::div, in), {in.a, in.b},
+      [a = SavedTensor(in.a), b = SavedTensor(in.b)](const Tensor& dy, const Needs& needs) {
+        const Tensor x = a.get(), y = b.get();
+        return TensorList{needs[0] ? sum_to(dy / y, x.shape()) : Tensor(),
+                          needs[1] ? sum_to(-dy * (x / square(y)), y.shape()) : Tensor()};
+      });
 }
 
 Tensor operator+(const Tensor& a, Scalar b) { return a + scalar_beside(a, b); }
@@ -128,12 +136,14 @@ Tensor pow(const Tensor& base, const Tensor& exponent) {
   const Operands in = floats("pow", base, exponent);
   const Tensor y = run("pow", BinaryOp::pow, in);
   return record("pow", y, {in.a, in.b},
-                [a = SavedTensor(in.a), b = SavedTensor(in.b), y = SavedTensor::output(y)](const Tensor& dy, const Needs& needs) {
+                [a = SavedTensor(in.a), b = SavedTensor(in.b), y = SavedTensor::output(y)](
+                    const Tensor& dy, const Needs& needs) {
                   const Tensor x = a.get(), e = b.get();
                   TensorList gradients(2);
                   // 0 exponents and 0 bases give 0, not 0 * inf.
                   if (needs[0]) {
-                    const Tensor slope = masked_fill(e * pow(x, e - 1), (e == 0).expand(dy.shape()), 0);
+                    const Tensor slope =
+                        masked_fill(e * pow(x, e - 1), (e == 0).expand(dy.shape()), 0);
                     gradients[0] = sum_to(dy * slope, x.shape());
                   }
                   if (needs[1]) {
@@ -144,19 +154,25 @@ Tensor pow(const Tensor& base, const Tensor& exponent) {
                 });
 }
 
-Tensor maximum(const Tensor& a, const Tensor& b) { return extremum("maximum", BinaryOp::maximum, a, b); }
-Tensor minimum(const Tensor& a, const Tensor& b) { return extremum("minimum", BinaryOp::minimum, a, b); }
+Tensor maximum(const Tensor& a, const Tensor& b) {
+  return extremum("maximum", BinaryOp::maximum, a, b);
+}
+Tensor minimum(const Tensor& a, const Tensor& b) {
+  return extremum("minimum", BinaryOp::minimum, a, b);
+}
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
-  check(condition.dtype() == bool_, "where: the condition must be bool; got {}", to_string(condition.dtype()));
+  check(condition.dtype() == bool_, "where: the condition must be bool; got {}",
+        to_string(condition.dtype()));
   detail::check_same_device("where", {condition, a, b});
   const Operands in = promote_operands("where", a, b);
   const Shape shape = broadcast_shapes("where", condition.shape(), in.shape);
   Tensor y = allocate("where", shape, in.a.dtype(), in.a.device());
-  detail::backend_of(in.a).where(mut_view_of(y), broadcast_view(condition, shape), broadcast_view(in.a, shape),
-                                 broadcast_view(in.b, shape));
+  detail::backend_of(in.a).where(mut_view_of(y), broadcast_view(condition, shape),
+                                 broadcast_view(in.a, shape), broadcast_view(in.b, shape));
   return record("where", y, {in.a, in.b},
-                [c = SavedTensor(condition), sa = in.a.shape(), sb = in.b.shape()](const Tensor& dy, const Needs& needs) {
+                [c = SavedTensor(condition), sa = in.a.shape(), sb = in.b.shape()](
+                    const Tensor& dy, const Needs& needs) {
                   const Tensor condition_ = c.get();
                   const Tensor zero = scalar_beside(dy, 0.0);
                   return TensorList{needs[0] ? sum_to(where(condition_, dy, zero), sa) : Tensor(),
@@ -164,13 +180,19 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
                 });
 }
 
-Tensor where(const Tensor& condition, const Tensor& a, Scalar b) { return where(condition, a, scalar_beside(a, b)); }
-Tensor where(const Tensor& condition, Scalar a, const Tensor& b) { return where(condition, scalar_beside(b, a), b); }
+Tensor where(const Tensor& condition, const Tensor& a, Scalar b) {
+  return where(condition, a, scalar_beside(a, b));
+}
+Tensor where(const Tensor& condition, Scalar a, const Tensor& b) {
+  return where(condition, scalar_beside(b, a), b);
+}
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
-  check(mask.dtype() == bool_, "masked_fill: the mask must be bool; got {}", to_string(mask.dtype()));
+  check(mask.dtype() == bool_, "masked_fill: the mask must be bool; got {}",
+        to_string(mask.dtype()));
   check(broadcast_shapes("masked_fill", x.shape(), mask.shape()) == x.shape(),
-        "masked_fill: mask {} does not broadcast to {}; needed a mask that fits the tensor", mask.shape(), x.shape());
+        "masked_fill: mask {} does not broadcast to {}; needed a mask that fits the tensor",
+        mask.shape(), x.shape());
   return where(mask, value, x);
 }
 

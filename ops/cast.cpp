@@ -38,29 +38,35 @@ namespace {
 // The single element, as a value of its own dtype.
 template <typename F>
 void visit_single(const Tensor& x, F&& use) {
-  check(x.numel() == 1, "item: the tensor has {} elements (shape {}); needed exactly 1", x.numel(), x.shape());
+  check(x.numel() == 1, "item: the tensor has {} elements (shape {}); needed exactly 1", x.numel(),
+        x.shape());
   const Tensor host = x.detach().to(cpu());
   visit_dtype(host.dtype(), [&](auto tag) {
     using E = decltype(tag);
-    if constexpr (std::is_same_v<E, Half> || std::is_same_v<E, BFloat16>) use(static_cast<float>(*host.data<E>()));
-    else use(*host.data<E>());
+    if constexpr (std::is_same_v<E, Half> || std::is_same_v<E, BFloat16>)
+      use(static_cast<float>(*host.data<E>()));
+    else
+      use(*host.data<E>());
   });
 }
 
 template <typename T, typename E>
 bool representable(E value) {
-  if constexpr (std::is_same_v<T, bool>) return value == E(0) || value == E(1);
+  if constexpr (std::is_same_v<T, bool>)
+    return value == E(0) || value == E(1);
   else if constexpr (std::is_floating_point_v<T>) {
     if constexpr (std::is_integral_v<E>) {
       // Exact only while the integer fits the significand; the bound keeps the cast back defined.
       const T converted = static_cast<T>(value);
-      return std::abs(converted) < T(9.2e18) && static_cast<std::int64_t>(converted) == static_cast<std::int64_t>(value);
+      return std::abs(converted) < T(9.2e18) &&
+             static_cast<std::int64_t>(converted) == static_cast<std::int64_t>(value);
     } else {
       return true;  // rounding between floats is what is asked for
     }
   } else if constexpr (std::is_floating_point_v<E>) {
     return value == std::trunc(value) && value >= static_cast<E>(std::numeric_limits<T>::min()) &&
-           value < -2 * static_cast<E>(std::numeric_limits<T>::min() / 2) + (std::is_unsigned_v<T> ? E(256) : E(0));
+           value < -2 * static_cast<E>(std::numeric_limits<T>::min() / 2) +
+                       (std::is_unsigned_v<T> ? E(256) : E(0));
   } else {
     const auto wide = static_cast<std::int64_t>(value);
     return wide >= static_cast<std::int64_t>(std::numeric_limits<T>::min()) &&
@@ -80,8 +86,8 @@ template <typename T>
 T Tensor::item() const {
   T result{};
   visit_single(*this, [&](auto value) {
-    check(representable<T>(value), "item: {} does not fit; the tensor is {}; asked for {}", value, to_string(dtype()),
-          to_string(dtype_of<T>));
+    check(representable<T>(value), "item: {} does not fit; the tensor is {}; asked for {}", value,
+          to_string(dtype()), to_string(dtype_of<T>));
     result = static_cast<T>(value);
   });
   return result;

@@ -19,7 +19,8 @@ Tensor triangle(const char* name, const Tensor& x, std::int64_t diagonal, bool u
   check(x.ndim() >= 2, "{}: got shape {}; needed at least two dimensions", name, x.shape());
   Tensor y = allocate(name, x.shape(), x.dtype(), x.device());
   detail::backend_of(x).triangle(mut_view_of(y), view_of(x), diagonal, upper);
-  return record(name, y, {x}, [=](const Tensor& dy) { return triangle(name, dy, diagonal, upper); });
+  return record(name, y, {x},
+                [=](const Tensor& dy) { return triangle(name, dy, diagonal, upper); });
 }
 
 }  // namespace
@@ -35,8 +36,10 @@ Tensor concat(const TensorList& tensors, int dim) {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     Shape expected = tensors[i].shape();
     if (expected.ndim() == first.ndim()) expected[d] = first[d];
-    check(expected == first, "concat: tensor {} has shape {}; tensor 0 has {}; needed equal sizes except along "
-                             "dimension {}", i, tensors[i].shape(), first, d);
+    check(expected == first,
+          "concat: tensor {} has shape {}; tensor 0 has {}; needed equal sizes except along "
+          "dimension {}",
+          i, tensors[i].shape(), first, d);
     dtype = promote(dtype, tensors[i].dtype());
     shape[d] += tensors[i].shape()[d];
   }
@@ -48,18 +51,21 @@ Tensor concat(const TensorList& tensors, int dim) {
     inputs.push_back(tensor.to(dtype));
     sizes.push_back(tensor.shape()[d]);
     if (tensor.numel() > 0)
-      detail::backend_of(y).copy(mut_view_of(part_of(y, d, start, sizes.back())), view_of(inputs.back()));
+      detail::backend_of(y).copy(mut_view_of(part_of(y, d, start, sizes.back())),
+                                 view_of(inputs.back()));
     start += sizes.back();
   }
-  return record("concat", y, inputs, [d, sizes](const Tensor& dy, const Needs&) { return split(dy, sizes, d); });
+  return record("concat", y, inputs,
+                [d, sizes](const Tensor& dy, const Needs&) { return split(dy, sizes, d); });
 }
 
 Tensor stack(const TensorList& tensors, int dim) {
   check(!tensors.empty(), "stack: got no tensors; needed at least one");
   TensorList expanded;
   for (const Tensor& tensor : tensors) {
-    check(tensor.shape() == tensors[0].shape(), "stack: shapes differ; got {} and {}; needed equal ones",
-          tensors[0].shape(), tensor.shape());
+    check(tensor.shape() == tensors[0].shape(),
+          "stack: shapes differ; got {} and {}; needed equal ones", tensors[0].shape(),
+          tensor.shape());
     expanded.push_back(tensor.unsqueeze(dim));
   }
   return concat(expanded, dim);
@@ -72,8 +78,8 @@ TensorList split(const Tensor& x, const std::vector<std::int64_t>& sizes, int di
     check(size >= 0, "split: negative size {}; needed 0 or more", size);
     total += size;
   }
-  check(total == x.shape()[d], "split: the sizes add up to {}; dimension {} of {} has {}", total, d, x.shape(),
-        x.shape()[d]);
+  check(total == x.shape()[d], "split: the sizes add up to {}; dimension {} of {} has {}", total, d,
+        x.shape(), x.shape()[d]);
   TensorList parts;
   std::int64_t start = 0;
   for (std::int64_t size : sizes) {
@@ -81,8 +87,9 @@ TensorList split(const Tensor& x, const std::vector<std::int64_t>& sizes, int di
     start += size;
   }
   // One node with many outputs: the parts' gradients are joined once, not padded and added one by one.
-  autograd::attach("split", parts, {x},
-                   [d](const TensorList& cotangents, const Needs&) { return TensorList{concat(cotangents, d)}; });
+  autograd::attach("split", parts, {x}, [d](const TensorList& cotangents, const Needs&) {
+    return TensorList{concat(cotangents, d)};
+  });
   return parts;
 }
 
@@ -94,22 +101,27 @@ TensorList split(const Tensor& x, std::int64_t size, int dim) {
   return split(x, sizes, dim);
 }
 
-Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& amounts, Scalar value) {
+Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& amounts,
+           Scalar value) {
   const int count = static_cast<int>(amounts.size());
-  check(count <= x.ndim(), "pad: got amounts for {} dimensions; the tensor {} has {}", count, x.shape(), x.ndim());
+  check(count <= x.ndim(), "pad: got amounts for {} dimensions; the tensor {} has {}", count,
+        x.shape(), x.ndim());
   Shape shape = x.shape();
   const int first = x.ndim() - count;
   for (int i = 0; i < count; ++i) {
     const auto [before, after] = amounts[static_cast<std::size_t>(i)];
-    check(before >= 0 && after >= 0, "pad: negative amount in {{{}, {}}}; needed 0 or more (slice to cut)", before, after);
+    check(before >= 0 && after >= 0,
+          "pad: negative amount in {{{}, {}}}; needed 0 or more (slice to cut)", before, after);
     shape[first + i] += before + after;
   }
   Tensor y = allocate("pad", shape, x.dtype(), x.device());
   detail::backend_of(x).fill(mut_view_of(y), value);
   if (x.numel() > 0) {
     std::int64_t offset = 0;
-    for (int i = 0; i < count; ++i) offset += amounts[static_cast<std::size_t>(i)].first * y.strides()[first + i];
-    detail::backend_of(x).copy(mut_view_of(detail::make_view(y, x.shape(), y.strides(), offset)), view_of(x));
+    for (int i = 0; i < count; ++i)
+      offset += amounts[static_cast<std::size_t>(i)].first * y.strides()[first + i];
+    detail::backend_of(x).copy(mut_view_of(detail::make_view(y, x.shape(), y.strides(), offset)),
+                               view_of(x));
   }
   return record("pad", y, {x}, [amounts, first, shape = x.shape()](const Tensor& dy) {
     Tensor dx = dy;

@@ -18,7 +18,8 @@ TensorList split(const Tensor& x, std::int64_t size, int dim = 0);
 
 // `amounts` holds {before, after} for the trailing dimensions, the last pair for the last one.
 // Negative amounts are an Error (slice instead).
-Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& amounts, Scalar value = 0.0);
+Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& amounts,
+           Scalar value = 0.0);
 
 // Elements of the last two dimensions on and below (above) the diagonal j = i + diagonal; else 0.
 Tensor tril(const Tensor& x, std::int64_t diagonal = 0);

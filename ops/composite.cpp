@@ -38,7 +38,9 @@ void count_fallback(std::string_view op) {
   FallbackCounts& all_counts = fallbacks();
   std::lock_guard lock(all_counts.mutex);
   if (++all_counts.counts[std::string(op)] == 1 && log)
-    fmt::print(stderr, "keymix: {} runs as a composite: the backend has no fused kernel for this call\n", op);
+    fmt::print(stderr,
+               "keymix: {} runs as a composite: the backend has no fused kernel for this call\n",
+               op);
 }
 
 std::int64_t fallback_count(std::string_view op) {

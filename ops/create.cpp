@@ -13,12 +13,13 @@ Tensor finish(Tensor tensor, const TensorOptions& options) {
   return tensor;
 }
 
-Tensor make(std::string_view op, const Shape& shape, const TensorOptions& options, DType fallback = float32) {
+Tensor make(std::string_view op, const Shape& shape, const TensorOptions& options,
+            DType fallback = float32) {
   return allocate(op, shape, options.dtype.value_or(fallback), options.device);
 }
 
-Tensor random(std::string_view op, RandomKind kind, const RandomParams& params, const Shape& shape, Generator& rng,
-              const TensorOptions& options, DType fallback = float32) {
+Tensor random(std::string_view op, RandomKind kind, const RandomParams& params, const Shape& shape,
+              Generator& rng, const TensorOptions& options, DType fallback = float32) {
   Tensor y = make(op, shape, options, fallback);
   backend_for(options.device).random(kind, mut_view_of(y), rng.reserve(y.numel()), params);
   return finish(std::move(y), options);
@@ -54,8 +55,9 @@ Tensor arange(Scalar start, Scalar stop, Scalar step, const TensorOptions& optio
     count = (span + (by > 0 ? by - 1 : by + 1)) / by;
   } else {
     const double length = std::ceil((stop.to_double() - start.to_double()) / step.to_double());
-    check(std::isfinite(length) && length < 9e15, "arange: the range from {} to {} in steps of {} is not finite",
-          start.to_double(), stop.to_double(), step.to_double());
+    check(std::isfinite(length) && length < 9e15,
+          "arange: the range from {} to {} in steps of {} is not finite", start.to_double(),
+          stop.to_double(), step.to_double());
     count = static_cast<std::int64_t>(length);
   }
   Tensor y = make("arange", {std::max<std::int64_t>(count, 0)}, options, integer ? int64 : float32);
@@ -71,10 +73,12 @@ Tensor linspace(double start, double stop, std::int64_t count, const TensorOptio
   // From both ends, so that the last value is `stop` exactly and the middle is symmetric.
   for (std::int64_t i = 0; i < count; ++i) {
     const double step = count > 1 ? (stop - start) / static_cast<double>(count - 1) : 0;
-    values[static_cast<std::size_t>(i)] = i < (count + 1) / 2 ? start + step * static_cast<double>(i)
-                                                              : stop - step * static_cast<double>(count - 1 - i);
+    values[static_cast<std::size_t>(i)] = i < (count + 1) / 2
+                                              ? start + step * static_cast<double>(i)
+                                              : stop - step * static_cast<double>(count - 1 - i);
   }
-  return from_values(values, {count}, {options.dtype.value_or(float32), options.device, options.requires_grad});
+  return from_values(values, {count},
+                     {options.dtype.value_or(float32), options.device, options.requires_grad});
 }
 
 Tensor eye(std::int64_t n, std::optional<std::int64_t> m, const TensorOptions& options) {
@@ -89,7 +93,8 @@ Tensor from_values(std::span<const T> values, const Shape& shape, const TensorOp
         "from_values: got {} values for shape {}; needed {}", values.size(), shape, shape.numel());
   Tensor y = allocate("from_values", shape, dtype_of<T>, options.device);
   if (!values.empty())
-    backend_for(options.device).copy_from_host(mut_view_of(y).data, values.data(), values.size() * sizeof(T));
+    backend_for(options.device)
+        .copy_from_host(mut_view_of(y).data, values.data(), values.size() * sizeof(T));
   return finish(options.dtype ? y.to(*options.dtype) : y, options);
 }
 
@@ -108,14 +113,17 @@ Tensor tensor(std::initializer_list<double> values, const TensorOptions& options
                      {options.dtype.value_or(float32), options.device, options.requires_grad});
 }
 
-Tensor tensor(std::initializer_list<std::initializer_list<double>> rows, const TensorOptions& options) {
+Tensor tensor(std::initializer_list<std::initializer_list<double>> rows,
+              const TensorOptions& options) {
   std::vector<double> values;
   const std::size_t width = rows.size() == 0 ? 0 : rows.begin()->size();
   for (const auto& row : rows) {
-    check(row.size() == width, "tensor: rows of different lengths; got {} and {}", width, row.size());
+    check(row.size() == width, "tensor: rows of different lengths; got {} and {}", width,
+          row.size());
     values.insert(values.end(), row.begin(), row.end());
   }
-  return from_values(values, {static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(width)},
+  return from_values(values,
+                     {static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(width)},
                      {options.dtype.value_or(float32), options.device, options.requires_grad});
 }
 
@@ -137,7 +145,8 @@ Tensor rand(const Shape& shape, Generator& rng, const TensorOptions& options) {
   return uniform(shape, 0, 1, rng, options);
 }
 
-Tensor uniform(const Shape& shape, double low, double high, Generator& rng, const TensorOptions& options) {
+Tensor uniform(const Shape& shape, double low, double high, Generator& rng,
+               const TensorOptions& options) {
   check(low <= high, "uniform: empty range; got [{}, {}); needed low <= high", low, high);
   check_random_float("uniform", options);
   return random("uniform", RandomKind::uniform, {.a = low, .b = high}, shape, rng, options);
@@ -147,21 +156,26 @@ Tensor randn(const Shape& shape, Generator& rng, const TensorOptions& options) {
   return normal(shape, 0, 1, rng, options);
 }
 
-Tensor normal(const Shape& shape, double mean, double stddev, Generator& rng, const TensorOptions& options) {
+Tensor normal(const Shape& shape, double mean, double stddev, Generator& rng,
+              const TensorOptions& options) {
   check(stddev >= 0, "normal: negative standard deviation; got {}; needed 0 or more", stddev);
   check_random_float("normal", options);
   return random("normal", RandomKind::normal, {.a = mean, .b = stddev}, shape, rng, options);
 }
 
-Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator& rng, const TensorOptions& options) {
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator& rng,
+               const TensorOptions& options) {
   check(low < high, "randint: empty range; got [{}, {}); needed low < high", low, high);
-  check(!is_floating(options.dtype.value_or(int64)), "randint: the dtype must be an integer; got {}",
-        to_string(options.dtype.value_or(int64)));
-  return random("randint", RandomKind::randint, {.low = low, .high = high}, shape, rng, options, int64);
+  check(!is_floating(options.dtype.value_or(int64)),
+        "randint: the dtype must be an integer; got {}", to_string(options.dtype.value_or(int64)));
+  return random("randint", RandomKind::randint, {.low = low, .high = high}, shape, rng, options,
+                int64);
 }
 
-Tensor bernoulli(const Shape& shape, double probability, Generator& rng, const TensorOptions& options) {
-  check(probability >= 0 && probability <= 1, "bernoulli: probability {} is outside [0, 1]", probability);
+Tensor bernoulli(const Shape& shape, double probability, Generator& rng,
+                 const TensorOptions& options) {
+  check(probability >= 0 && probability <= 1, "bernoulli: probability {} is outside [0, 1]",
+        probability);
   return random("bernoulli", RandomKind::bernoulli, {.a = probability}, shape, rng, options);
 }
 
@@ -169,9 +183,12 @@ Tensor randperm(std::int64_t n, Generator& rng, const TensorOptions& options) {
   check(n >= 0, "randperm: negative count; got {}; needed 0 or more", n);
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), std::int64_t{0});
-  for (std::int64_t i = n - 1; i > 0; --i)  // Fisher and Yates, on the host: the same on every device
-    std::swap(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(rng.next_below(i + 1))]);
-  return from_values(order, {n}, {options.dtype.value_or(int64), options.device, options.requires_grad});
+  for (std::int64_t i = n - 1; i > 0;
+       --i)  // Fisher and Yates, on the host: the same on every device
+    std::swap(order[static_cast<std::size_t>(i)],
+              order[static_cast<std::size_t>(rng.next_below(i + 1))]);
+  return from_values(order, {n},
+                     {options.dtype.value_or(int64), options.device, options.requires_grad});
 }
 
 }  // namespace keymix

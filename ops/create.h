@@ -31,31 +31,40 @@ Tensor arange(Scalar stop, const TensorOptions& options = {});
 // `count` values from start to stop, both included.
 Tensor linspace(double start, double stop, std::int64_t count, const TensorOptions& options = {});
 // Ones on the diagonal of an n x m matrix (m = n when unset).
-Tensor eye(std::int64_t n, std::optional<std::int64_t> m = std::nullopt, const TensorOptions& options = {});
+Tensor eye(std::int64_t n, std::optional<std::int64_t> m = std::nullopt,
+           const TensorOptions& options = {});
 
 // Copies of C++ values, row-major. The dtype defaults to that of T (float32 for the braced lists).
 template <typename T>
-Tensor from_values(std::span<const T> values, const Shape& shape, const TensorOptions& options = {});
+Tensor from_values(std::span<const T> values, const Shape& shape,
+                   const TensorOptions& options = {});
 template <typename T>
-Tensor from_values(const std::vector<T>& values, const Shape& shape, const TensorOptions& options = {}) {
+Tensor from_values(const std::vector<T>& values, const Shape& shape,
+                   const TensorOptions& options = {}) {
   return from_values(std::span<const T>(values), shape, options);
 }
-Tensor tensor(std::initializer_list<double> values, const TensorOptions& options = {});  // one dimension
-Tensor tensor(std::initializer_list<std::initializer_list<double>> rows, const TensorOptions& options = {});
+Tensor tensor(std::initializer_list<double> values,
+              const TensorOptions& options = {});  // one dimension
+Tensor tensor(std::initializer_list<std::initializer_list<double>> rows,
+              const TensorOptions& options = {});
 // The elements in row-major order, converted to T as a cast would.
 template <typename T>
 std::vector<T> to_vector(const Tensor& tensor);
 
 // Random tensors advance the generator (core/philox.h says which number goes where). Equal seeds
 // give equal values on every device and for every dtype.
-Tensor rand(const Shape& shape, Generator& rng, const TensorOptions& options = {});   // uniform [0, 1)
-Tensor uniform(const Shape& shape, double low, double high, Generator& rng, const TensorOptions& options = {});
+Tensor rand(const Shape& shape, Generator& rng,
+            const TensorOptions& options = {});  // uniform [0, 1)
+Tensor uniform(const Shape& shape, double low, double high, Generator& rng,
+               const TensorOptions& options = {});
 Tensor randn(const Shape& shape, Generator& rng, const TensorOptions& options = {});  // N(0, 1)
-Tensor normal(const Shape& shape, double mean, double stddev, Generator& rng, const TensorOptions& options = {});
+Tensor normal(const Shape& shape, double mean, double stddev, Generator& rng,
+              const TensorOptions& options = {});
 // int64 by default, [low, high).
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator& rng,
                const TensorOptions& options = {});
 Tensor randperm(std::int64_t n, Generator& rng, const TensorOptions& options = {});  // int64
-Tensor bernoulli(const Shape& shape, double probability, Generator& rng, const TensorOptions& options = {});
+Tensor bernoulli(const Shape& shape, double probability, Generator& rng,
+                 const TensorOptions& options = {});
 
 }  // namespace keymix

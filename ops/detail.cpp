@@ -13,15 +13,17 @@ void check_same_device(std::string_view op, const TensorList& tensors) {
     if (!tensor.defined()) continue;
     if (first == nullptr) first = &tensor;
     if (tensor.device() != first->device())
-      throw Error(fmt::format("{}: operands are on different devices; got {} and {}; needed one device", op,
-                              to_string(first->device()), to_string(tensor.device())),
-                  "move one of them with .to(device)");
+      throw Error(
+          fmt::format("{}: operands are on different devices; got {} and {}; needed one device", op,
+                      to_string(first->device()), to_string(tensor.device())),
+          "move one of them with .to(device)");
   }
 }
 
 void check_floating(std::string_view op, std::string_view what, const Tensor& x) {
-  check(is_floating(x.dtype()), "{}: {} must be floating; got {}; needed float16, bfloat16, float32 or float64", op,
-        what, to_string(x.dtype()));
+  check(is_floating(x.dtype()),
+        "{}: {} must be floating; got {}; needed float16, bfloat16, float32 or float64", op, what,
+        to_string(x.dtype()));
 }
 
 Tensor as_floating(const Tensor& x) { return is_floating(x.dtype()) ? x : x.to(float32); }
@@ -37,7 +39,8 @@ Tensor scalar_beside(const Tensor& x, Scalar value) {
 
 Operands promote_operands(std::string_view op, const Tensor& a, const Tensor& b) {
   if (a.device() != b.device()) check_same_device(op, {a, b});
-  Operands operands{a, b, a.shape() == b.shape() ? a.shape() : broadcast_shapes(op, a.shape(), b.shape())};
+  Operands operands{
+      a, b, a.shape() == b.shape() ? a.shape() : broadcast_shapes(op, a.shape(), b.shape())};
   if (a.dtype() != b.dtype()) {
     const DType dtype = promote(a.dtype(), b.dtype());
     operands.a = a.to(dtype);
@@ -75,12 +78,14 @@ Tensor alias(const Tensor& x) {
 Tensor allocate_in_order_of(std::string_view op, const Tensor& x, const Shape& shape) {
   std::vector<int> order(static_cast<std::size_t>(shape.ndim()));
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return x.strides()[a] > x.strides()[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return x.strides()[a] > x.strides()[b]; });
   Shape memory_shape;
   for (int d : order) memory_shape.push_back(shape[d]);
   Tensor y = allocate(op, memory_shape, x.dtype(), x.device());
   Shape strides = shape;
-  for (int i = 0; i < shape.ndim(); ++i) strides[order[static_cast<std::size_t>(i)]] = y.strides()[i];
+  for (int i = 0; i < shape.ndim(); ++i)
+    strides[order[static_cast<std::size_t>(i)]] = y.strides()[i];
   y.impl().shape = shape;
   y.impl().strides = strides;
   return y;
@@ -90,7 +95,8 @@ Tensor with_contiguous_rows(const Tensor& x) {
   return x.ndim() == 0 || x.shape().back() <= 1 || x.strides().back() == 1 ? x : x.contiguous();
 }
 
-Tensor embed_slice(const Tensor& dy, const Shape& shape, int dim, std::int64_t start, std::int64_t step) {
+Tensor embed_slice(const Tensor& dy, const Shape& shape, int dim, std::int64_t start,
+                   std::int64_t step) {
   Tensor y = allocate("slice", shape, dy.dtype(), dy.device());
   backend_of(dy).fill(mut_view_of(y), 0.0);
   if (dy.numel() > 0) {
@@ -105,8 +111,8 @@ Tensor embed_slice(const Tensor& dy, const Shape& shape, int dim, std::int64_t s
   });
 }
 
-TensorList composite_gradients(const std::function<Tensor(const TensorList&)>& composite, const TensorList& inputs,
-                               const Tensor& dy, const Needs& needs) {
+TensorList composite_gradients(const std::function<Tensor(const TensorList&)>& composite,
+                               const TensorList& inputs, const Tensor& dy, const Needs& needs) {
   const bool keep_history = grad_enabled();
   const GradMode recording(true);
   // Two inputs may be the same tensor (self-attention): behind aliases each has its own gradient.
@@ -115,8 +121,8 @@ TensorList composite_gradients(const std::function<Tensor(const TensorList&)>& c
     aliases.push_back(alias(inputs[i]));
     if (needs[i]) wanted.push_back(aliases.back());
   }
-  const TensorList found =
-      grad({composite(aliases)}, wanted, {dy}, {.create_graph = keep_history, .allow_unused = true});
+  const TensorList found = grad({composite(aliases)}, wanted, {dy},
+                                {.create_graph = keep_history, .allow_unused = true});
   TensorList gradients(inputs.size());
   for (std::size_t i = 0, next = 0; i < inputs.size(); ++i)
     if (needs[i]) gradients[i] = found[next++];
@@ -132,9 +138,11 @@ Shape coordinates(std::int64_t position, const Shape& shape) {
   return at;
 }
 
-Tensor checked_index(std::string_view op, const Tensor& index, std::int64_t size, std::string_view what) {
-  check(index.dtype() == int32 || index.dtype() == int64, "{}: indices must be integers; got {}; needed int32 or int64",
-        op, to_string(index.dtype()));
+Tensor checked_index(std::string_view op, const Tensor& index, std::int64_t size,
+                     std::string_view what) {
+  check(index.dtype() == int32 || index.dtype() == int64,
+        "{}: indices must be integers; got {}; needed int32 or int64", op,
+        to_string(index.dtype()));
   const Tensor wide = index.to(int64);
   const std::int64_t bad = backend_of(wide).first_index_outside(view_of(wide), size);
   if (bad >= 0) {

@@ -33,7 +33,8 @@ Operands promote_operands(std::string_view op, const Tensor& a, const Tensor& b)
 Tensor sum_to(const Tensor& dy, const Shape& shape);
 
 // A tensor that shares x's storage; `offset` counts elements from x's first. Not recorded.
-Tensor make_view(const Tensor& x, const Shape& shape, const Shape& strides, std::int64_t offset = 0);
+Tensor make_view(const Tensor& x, const Shape& shape, const Shape& strides,
+                 std::int64_t offset = 0);
 
 // x with a history of its own: the same memory behind an identity node.
 Tensor alias(const Tensor& x);
@@ -46,16 +47,18 @@ Tensor allocate_in_order_of(std::string_view op, const Tensor& x, const Shape& s
 Tensor with_contiguous_rows(const Tensor& x);
 
 // Zeros of `shape` with dy written at positions start, start + step, … of dim: slice's backward.
-Tensor embed_slice(const Tensor& dy, const Shape& shape, int dim, std::int64_t start, std::int64_t step);
+Tensor embed_slice(const Tensor& dy, const Shape& shape, int dim, std::int64_t start,
+                   std::int64_t step);
 
 // Gradients of a fused op through its composite: for create_graph (then they are recorded), and
 // where a backend declines the fused backward. An undefined tensor for every input that needs none.
-TensorList composite_gradients(const std::function<Tensor(const TensorList&)>& composite, const TensorList& inputs,
-                               const Tensor& dy, const Needs& needs);
+TensorList composite_gradients(const std::function<Tensor(const TensorList&)>& composite,
+                               const TensorList& inputs, const Tensor& dy, const Needs& needs);
 
 // int64 indices, checked to lie in [0, size); throws Error with the position of the first that
 // does not. `what` says what is indexed ("classes").
-Tensor checked_index(std::string_view op, const Tensor& index, std::int64_t size, std::string_view what);
+Tensor checked_index(std::string_view op, const Tensor& index, std::int64_t size,
+                     std::string_view what);
 
 // "[3, 17]": the coordinates of a row-major position.
 Shape coordinates(std::int64_t position, const Shape& shape);

@@ -24,7 +24,8 @@ Tensor select(const Tensor& x, int dim, const Tensor& index);
 Tensor add_at(const Tensor& dy, int dim, const Tensor& index, const Shape& shape) {
   Tensor y = zeros_of(shape, dy);
   detail::backend_of(dy).index_add(mut_view_of(y), view_of(index), view_of(dy), dim);
-  return record("index_add", y, {dy}, [dim, index](const Tensor& dz) { return select(dz, dim, index); });
+  return record("index_add", y, {dy},
+                [dim, index](const Tensor& dz) { return select(dz, dim, index); });
 }
 
 Tensor select(const Tensor& x, int dim, const Tensor& index) {
@@ -32,8 +33,9 @@ Tensor select(const Tensor& x, int dim, const Tensor& index) {
   shape[dim] = index.numel();
   Tensor y = allocate("index_select", shape, x.dtype(), x.device());
   detail::backend_of(x).index_select(mut_view_of(y), view_of(x), view_of(index), dim);
-  return record("index_select", y, {x},
-                [dim, index, from = x.shape()](const Tensor& dy) { return add_at(dy, dim, index, from); });
+  return record("index_select", y, {x}, [dim, index, from = x.shape()](const Tensor& dy) {
+    return add_at(dy, dim, index, from);
+  });
 }
 
 Tensor gather_checked(const Tensor& x, int dim, const Tensor& index);
@@ -41,7 +43,8 @@ Tensor gather_checked(const Tensor& x, int dim, const Tensor& index);
 Tensor scatter_add_zeros(const Tensor& dy, int dim, const Tensor& index, const Shape& shape) {
   Tensor y = zeros_of(shape, dy);
   detail::backend_of(dy).scatter_add(mut_view_of(y), view_of(index), view_of(dy), dim);
-  return record("scatter_add", y, {dy}, [dim, index](const Tensor& dz) { return gather_checked(dz, dim, index); });
+  return record("scatter_add", y, {dy},
+                [dim, index](const Tensor& dz) { return gather_checked(dz, dim, index); });
 }
 
 Tensor gather_checked(const Tensor& x, int dim, const Tensor& index) {
@@ -55,7 +58,7 @@ Tensor gather_checked(const Tensor& x, int dim, const Tensor& index) {
 // --- Tensor::index: ints and slices make a view first; tensors then pick from it ---
 
 struct Plan {
-  Tensor view;                          // after ints and slices
+  Tensor view;                               // after ints and slices
   std::vector<std::optional<Tensor>> picks;  // per dimension of `view`: an int64 index tensor
 };
 
@@ -68,23 +71,24 @@ TensorList mask_coordinates(const Tensor& mask) {
   TensorList coordinates;
   for (int d = 0; d < mask.ndim(); ++d) {
     std::vector<std::int64_t> along(positions.size());
-    for (std::size_t i = 0; i < positions.size(); ++i) along[i] = detail::coordinates(positions[i], mask.shape())[d];
+    for (std::size_t i = 0; i < positions.size(); ++i)
+      along[i] = detail::coordinates(positions[i], mask.shape())[d];
     coordinates.push_back(from_values(along, {flat.numel()}, {.device = mask.device()}));
   }
   return coordinates;
 }
 
 Tensor normalized_index(const Tensor& index, std::int64_t size) {
-  check(index.dtype() == int32 || index.dtype() == int64, "index: an index tensor must be int32, int64 or bool; got {}",
-        to_string(index.dtype()));
+  check(index.dtype() == int32 || index.dtype() == int64,
+        "index: an index tensor must be int32, int64 or bool; got {}", to_string(index.dtype()));
   const Tensor wide = index.to(int64);
   const Tensor from_start = where(wide < 0, wide + size, wide);
   const std::int64_t bad = detail::backend_of(wide).first_index_outside(view_of(from_start), size);
   if (bad >= 0) {
     const Shape at = detail::coordinates(bad, index.shape());
     const auto value = to_vector<std::int64_t>(wide)[static_cast<std::size_t>(bad)];
-    fail("index: index {} at position {} is outside [{}, {}) (negative indices count from the end)", value, at, -size,
-         size);
+    fail("index: index {} at position {} is outside [{}, {}) (negative indices count from the end)",
+         value, at, -size, size);
   }
   return from_start;
 }
@@ -93,11 +97,12 @@ Plan make_plan(const Tensor& x, const std::vector<IndexItem>& items) {
   Plan plan{x, {}};
   int d = 0;  // the dimension of plan.view that the next item speaks about
   for (const IndexItem& item : items) {
-    check(d < plan.view.ndim(), "index: too many items for shape {}; got {}", x.shape(), items.size());
+    check(d < plan.view.ndim(), "index: too many items for shape {}; got {}", x.shape(),
+          items.size());
     if (const auto* i = std::get_if<std::int64_t>(&item)) {
       const std::int64_t size = plan.view.size(d);
-      check(*i >= -size && *i < size, "index: {} is outside dimension {} of {}; needed [{}, {})", *i, d,
-            plan.view.shape(), -size, size);
+      check(*i >= -size && *i < size, "index: {} is outside dimension {} of {}; needed [{}, {})",
+            *i, d, plan.view.shape(), -size, size);
       const std::int64_t at = *i < 0 ? *i + size : *i;
       plan.view = plan.view.slice(d, at, at + 1).squeeze(d);
     } else if (const auto* range = std::get_if<Slice>(&item)) {
@@ -106,9 +111,11 @@ Plan make_plan(const Tensor& x, const std::vector<IndexItem>& items) {
     } else {
       const Tensor& pick = std::get<Tensor>(item);
       if (pick.dtype() == bool_) {
-        check(d + pick.ndim() <= plan.view.ndim() &&
-                  std::equal(pick.shape().begin(), pick.shape().end(), plan.view.shape().begin() + d),
-              "index: mask {} does not fit dimensions {} on of {}", pick.shape(), d, plan.view.shape());
+        check(
+            d + pick.ndim() <= plan.view.ndim() &&
+                std::equal(pick.shape().begin(), pick.shape().end(), plan.view.shape().begin() + d),
+            "index: mask {} does not fit dimensions {} on of {}", pick.shape(), d,
+            plan.view.shape());
         for (const Tensor& along : mask_coordinates(pick)) plan.picks.emplace_back(along);
         d += pick.ndim();
       } else {
@@ -125,7 +132,8 @@ Tensor permuted(const Tensor& x, const std::vector<int>& order) {
   std::vector<int> now(order.size());
   std::iota(now.begin(), now.end(), 0);
   for (int to = 0; to < static_cast<int>(order.size()); ++to) {
-    const int from = static_cast<int>(std::find(now.begin(), now.end(), order[static_cast<std::size_t>(to)]) - now.begin());
+    const int from = static_cast<int>(
+        std::find(now.begin(), now.end(), order[static_cast<std::size_t>(to)]) - now.begin());
     if (from == to) continue;
     y = y.transpose(to, from);
     std::swap(now[static_cast<std::size_t>(to)], now[static_cast<std::size_t>(from)]);
@@ -141,7 +149,8 @@ Tensor pick(const Plan& plan) {
     (plan.picks[static_cast<std::size_t>(d)] ? picked : rest).push_back(d);
   if (picked.empty()) return plan.view;
   Shape group;
-  for (int d : picked) group = broadcast_shapes("index", group, plan.picks[static_cast<std::size_t>(d)]->shape());
+  for (int d : picked)
+    group = broadcast_shapes("index", group, plan.picks[static_cast<std::size_t>(d)]->shape());
   std::int64_t entries = 1;
   Tensor position = zeros(group, {.dtype = int64, .device = plan.view.device()});
   for (int d : picked) {
@@ -155,7 +164,9 @@ Tensor pick(const Plan& plan) {
     rows.push_back(plan.view.size(d));
     result.push_back(plan.view.size(d));
   }
-  Tensor y = select(permuted(plan.view, order).reshape(rows), 0, position.reshape({position.numel()})).reshape(result);
+  Tensor y =
+      select(permuted(plan.view, order).reshape(rows), 0, position.reshape({position.numel()}))
+          .reshape(result);
   const bool adjacent = picked.back() - picked.front() + 1 == static_cast<int>(picked.size());
   if (!adjacent || picked.front() == 0) return y;
   std::vector<int> back;  // the group moves behind the first picked.front() remaining dimensions
@@ -171,20 +182,24 @@ Tensor storage_positions(const Tensor& x) {
   for (int d = 0; d < x.ndim(); ++d) {
     Shape along = Shape::filled(x.ndim(), 1);
     along[d] = x.size(d);
-    positions = positions + (arange(x.size(d), {.device = x.device()}) * x.strides()[d]).reshape(along);
+    positions =
+        positions + (arange(x.size(d), {.device = x.device()}) * x.strides()[d]).reshape(along);
   }
   return positions;
 }
 
 }  // namespace
 
-Tensor Tensor::index(const std::vector<IndexItem>& items) const { return pick(make_plan(*this, items)); }
+Tensor Tensor::index(const std::vector<IndexItem>& items) const {
+  return pick(make_plan(*this, items));
+}
 
 Tensor& Tensor::index_put_(const std::vector<IndexItem>& items, const Tensor& values) {
   autograd::begin_inplace("index_put_", *this, {values});
   NoGrad no_grad;
   const Plan plan = make_plan(*this, items);
-  const bool is_view = std::none_of(plan.picks.begin(), plan.picks.end(), [](const auto& p) { return p.has_value(); });
+  const bool is_view = std::none_of(plan.picks.begin(), plan.picks.end(),
+                                    [](const auto& p) { return p.has_value(); });
   if (is_view) {
     Tensor target = plan.view;
     target.copy_(values);
@@ -192,12 +207,17 @@ Tensor& Tensor::index_put_(const std::vector<IndexItem>& items, const Tensor& va
   }
   const Tensor positions = storage_positions(*this).index(items);
   check(broadcast_shapes("index_put_", positions.shape(), values.shape()) == positions.shape(),
-        "index_put_: values {} do not broadcast to the {} picked elements", values.shape(), positions.shape());
+        "index_put_: values {} do not broadcast to the {} picked elements", values.shape(),
+        positions.shape());
   if (positions.numel() == 0) return *this;
   const Tensor flat = positions.reshape({positions.numel()});
   const std::int64_t extent = static_cast<std::int64_t>(flat.max().item<std::int64_t>()) + 1;
   const Tensor memory = detail::make_view(*this, {extent}, {1});
-  const Tensor source = values.to(dtype()).to(device()).expand(positions.shape()).contiguous().reshape({flat.numel()});
+  const Tensor source = values.to(dtype())
+                            .to(device())
+                            .expand(positions.shape())
+                            .contiguous()
+                            .reshape({flat.numel()});
   detail::backend_of(*this).index_copy(mut_view_of(memory), view_of(flat), view_of(source));
   return *this;
 }
@@ -207,8 +227,9 @@ Tensor gather(const Tensor& x, int dim, const Tensor& index) {
   detail::check_same_device("gather", {x, index});
   bool fits = index.ndim() == x.ndim();
   for (int i = 0; fits && i < x.ndim(); ++i) fits = i == d || index.size(i) <= x.size(i);
-  check(fits, "gather: index {} does not fit {}; needed as many dimensions, no larger except along {}", index.shape(),
-        x.shape(), d);
+  check(fits,
+        "gather: index {} does not fit {}; needed as many dimensions, no larger except along {}",
+        index.shape(), x.shape(), d);
   return gather_checked(x, d, checked_index("gather", index, x.size(d), "the gathered dimension"));
 }
 
@@ -220,11 +241,13 @@ Tensor index_select(const Tensor& x, int dim, const Tensor& index) {
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& index) {
-  check(weight.ndim() == 2, "embedding: weight has shape {}; needed [entries, width]", weight.shape());
+  check(weight.ndim() == 2, "embedding: weight has shape {}; needed [entries, width]",
+        weight.shape());
   detail::check_same_device("embedding", {weight, index});
   Shape shape = index.shape();
   shape.push_back(weight.size(1));
-  const Tensor flat = checked_index("embedding", index, weight.size(0), "the table's entries").reshape({index.numel()});
+  const Tensor flat = checked_index("embedding", index, weight.size(0), "the table's entries")
+                          .reshape({index.numel()});
   return select(weight, 0, flat).reshape(shape);
 }
 

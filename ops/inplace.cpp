@@ -18,32 +18,41 @@ Tensor copied(std::string_view op, const Tensor& x) {
 void update(const char* op, BinaryOp code, Tensor& target, const Tensor& operand) {
   detail::check_same_device(op, {target, operand});
   check(broadcast_shapes(op, target.shape(), operand.shape()) == target.shape(),
-        "{}: {} does not broadcast to the target {}; an in-place op cannot grow its target", op, operand.shape(),
-        target.shape());
+        "{}: {} does not broadcast to the target {}; an in-place op cannot grow its target", op,
+        operand.shape(), target.shape());
   const DType common = promote(target.dtype(), operand.dtype());
   check(is_floating(target.dtype()) || !is_floating(common),
-        "{}: the result is {}; the target holds {}; needed a floating target", op, to_string(common),
-        to_string(target.dtype()));
+        "{}: the result is {}; the target holds {}; needed a floating target", op,
+        to_string(common), to_string(target.dtype()));
   check(target.dtype() != bool_, "{}: bool has no arithmetic; needed a number", op);
   autograd::begin_inplace(op, target, {operand});
   NoGrad no_grad;
   Tensor same = operand.to(target.dtype());
   // Memory that the operand shares with the target, other than element by element, is read first.
-  if (same.impl().storage == target.impl().storage && !same_elements(same, target)) same = copied(op, same);
-  detail::backend_of(target).binary(code, mut_view_of(target), view_of(target), broadcast_view(same, target.shape()));
+  if (same.impl().storage == target.impl().storage && !same_elements(same, target))
+    same = copied(op, same);
+  detail::backend_of(target).binary(code, mut_view_of(target), view_of(target),
+                                    broadcast_view(same, target.shape()));
 }
 
 void divide(Tensor& target, const Tensor& operand) {
-  check(is_floating(target.dtype()), "div_: the quotient is floating; the target holds {}; needed a floating target",
+  check(is_floating(target.dtype()),
+        "div_: the quotient is floating; the target holds {}; needed a floating target",
         to_string(target.dtype()));
   update("div_", BinaryOp::div, target, operand);
 }
 
 }  // namespace
 
-Tensor& Tensor::operator+=(const Tensor& other) & { return update("add_", BinaryOp::add, *this, other), *this; }
-Tensor& Tensor::operator-=(const Tensor& other) & { return update("sub_", BinaryOp::sub, *this, other), *this; }
-Tensor& Tensor::operator*=(const Tensor& other) & { return update("mul_", BinaryOp::mul, *this, other), *this; }
+Tensor& Tensor::operator+=(const Tensor& other) & {
+  return update("add_", BinaryOp::add, *this, other), *this;
+}
+Tensor& Tensor::operator-=(const Tensor& other) & {
+  return update("sub_", BinaryOp::sub, *this, other), *this;
+}
+Tensor& Tensor::operator*=(const Tensor& other) & {
+  return update("mul_", BinaryOp::mul, *this, other), *this;
+}
 Tensor& Tensor::operator/=(const Tensor& other) & { return divide(*this, other), *this; }
 Tensor& Tensor::operator+=(Scalar other) & { return *this += detail::scalar_beside(*this, other); }
 Tensor& Tensor::operator-=(Scalar other) & { return *this -= detail::scalar_beside(*this, other); }

@@ -24,7 +24,8 @@ Tensor Mask::visible(std::int64_t queries, std::int64_t keys, Device device) con
 
 Tensor Mask::apply(const Tensor& scores) const {
   check(scores.ndim() == 4, "mask: scores have shape {}; needed [B, H, Nq, Nk]", scores.shape());
-  check_mask("mask", *this, scores.size(0), scores.size(1), scores.size(2), scores.size(3), scores.device());
+  check_mask("mask", *this, scores.size(0), scores.size(1), scores.size(2), scores.size(3),
+             scores.device());
   const Tensor biased = bias.defined() ? scores + bias : scores;
   const Tensor seen = visible(scores.size(2), scores.size(3), scores.device());
   return seen.defined() ? where(seen, biased, -std::numeric_limits<double>::infinity()) : biased;
@@ -42,12 +43,14 @@ void check_mask(std::string_view op, const Mask& mask, std::int64_t batch, std::
   }
   if (mask.bias.defined()) {
     const Shape& shape = mask.bias.shape();
-    const bool fits = shape.ndim() == 4 && (shape[0] == batch || shape[0] == 1) && (shape[1] == heads || shape[1] == 1) &&
+    const bool fits = shape.ndim() == 4 && (shape[0] == batch || shape[0] == 1) &&
+                      (shape[1] == heads || shape[1] == 1) &&
                       (shape[2] == queries || shape[2] == 1) && shape[3] == keys;
-    check(fits, "{}: mask.bias is {}; needed [{} or 1, {} or 1, {} or 1, {}]", op, shape, batch, heads, queries, keys);
+    check(fits, "{}: mask.bias is {}; needed [{} or 1, {} or 1, {} or 1, {}]", op, shape, batch,
+          heads, queries, keys);
     detail::check_floating(op, "mask.bias", mask.bias);
-    check(mask.bias.device() == device, "{}: mask.bias is on {}; needed {}", op, to_string(mask.bias.device()),
-          to_string(device));
+    check(mask.bias.device() == device, "{}: mask.bias is on {}; needed {}", op,
+          to_string(mask.bias.device()), to_string(device));
   }
 }
 

@@ -7,7 +7,8 @@
 namespace keymix {
 
 struct Mask {
-  bool causal = false;    // key j is visible to query i if j <= i + Nk - Nq (aligned at the end: what a cache needs)
+  bool causal =
+      false;  // key j is visible to query i if j <= i + Nk - Nq (aligned at the end: what a cache needs)
   Tensor key_valid = {};  // bool [B, Nk], false for padding; undefined: all are valid
   Tensor bias = {};       // added to the scores, [B or 1, H or 1, Nq or 1, Nk]; undefined: none
 

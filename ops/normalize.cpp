@@ -23,12 +23,15 @@ Tensor softmax_last(const char* name, bool log, const Tensor& input) {
     if (!grad_enabled()) {
       const Tensor dy = detail::with_contiguous_rows(cotangent);
       Tensor dx = allocate(name, out.shape(), out.dtype(), out.device());
-      if (detail::backend_of(out).softmax_backward({log, view_of(out), view_of(dy), mut_view_of(dx)})) return dx;
+      if (detail::backend_of(out).softmax_backward(
+              {log, view_of(out), view_of(dy), mut_view_of(dx)}))
+        return dx;
       composite::count_fallback(name);
     }
     // softmax: y (dy - sum dy y). log_softmax: dy - e^y sum dy, and nothing for a row of -inf.
     if (!log) return out * (cotangent - (cotangent * out).sum(-1, {.keepdim = true}));
-    const Tensor dead = out.max(-1, {.keepdim = true}).detach() == -std::numeric_limits<double>::infinity();
+    const Tensor dead =
+        out.max(-1, {.keepdim = true}).detach() == -std::numeric_limits<double>::infinity();
     const Tensor dx = cotangent - exp(out) * cotangent.sum(-1, {.keepdim = true});
     return masked_fill(dx, dead, 0.0);
   });
@@ -54,7 +57,8 @@ Tensor normalize(const Tensor& input, int dim, double eps) {
   check(eps > 0, "normalize: eps is {}; needed more than 0", eps);
   const Tensor x = detail::as_floating(input);
   // The clamp sits below the root: at a zero vector the root's slope would be infinite.
-  const Tensor square_length = clamp(square(x).sum(dim, {.keepdim = true}), eps * eps, std::numeric_limits<double>::infinity());
+  const Tensor square_length = clamp(square(x).sum(dim, {.keepdim = true}), eps * eps,
+                                     std::numeric_limits<double>::infinity());
   return x / sqrt(square_length);
 }
 
@@ -66,25 +70,31 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight_in, const Tensor& bias_i
   for (const Tensor& parameter : {weight_in, bias_in})
     check(!parameter.defined() || (parameter.shape() == width && parameter.dtype() == x.dtype()),
           "layer_norm: weight or bias is {} {}; x is {} {}; needed {} {}",
-          parameter.defined() ? to_string(parameter.dtype()) : "", parameter.defined() ? parameter.shape() : Shape{},
-          to_string(x.dtype()), x.shape(), to_string(x.dtype()), width);
+          parameter.defined() ? to_string(parameter.dtype()) : "",
+          parameter.defined() ? parameter.shape() : Shape{}, to_string(x.dtype()), x.shape(),
+          to_string(x.dtype()), width);
   detail::check_same_device("layer_norm", {x, weight_in, bias_in});
   const Tensor weight = optional_view_owner(weight_in), bias = optional_view_owner(bias_in);
-  const Tensor rows = detail::with_contiguous_rows(x.ndim() == 1 ? x.unsqueeze(0) : x.flatten(0, -2));
+  const Tensor rows =
+      detail::with_contiguous_rows(x.ndim() == 1 ? x.unsqueeze(0) : x.flatten(0, -2));
   Tensor y = allocate("layer_norm", rows.shape(), x.dtype(), x.device());
   const DType wide = x.dtype() == float64 ? float64 : float32;
   Tensor mean = allocate("layer_norm", {rows.size(0)}, wide, x.device());
   Tensor rstd = allocate("layer_norm", {rows.size(0)}, wide, x.device());
-  if (!detail::backend_of(x).layer_norm_forward({eps, view_of(rows), optional_view(weight), optional_view(bias),
-                                                 mut_view_of(y), mut_view_of(mean), mut_view_of(rstd)})) {
+  if (!detail::backend_of(x).layer_norm_forward({eps, view_of(rows), optional_view(weight),
+                                                 optional_view(bias), mut_view_of(y),
+                                                 mut_view_of(mean), mut_view_of(rstd)})) {
     composite::count_fallback("layer_norm");
     return composite::layer_norm(x, weight, bias, eps);
   }
-  const auto backward = [eps, x = SavedTensor(rows), w = SavedTensor(weight), b = SavedTensor(bias), mean,
-                         rstd](const Tensor& cotangent, const Needs& needs) {
+  const auto backward = [eps, x = SavedTensor(rows), w = SavedTensor(weight), b = SavedTensor(bias),
+                         mean, rstd](const Tensor& cotangent, const Needs& needs) {
     const Tensor in = x.get(), scale = w.get(), offset = b.get();
-    const auto reference = [eps](const TensorList& t) { return composite::layer_norm(t[0], t[1], t[2], eps); };
-    if (grad_enabled()) return detail::composite_gradients(reference, {in, scale, offset}, cotangent, needs);
+    const auto reference = [eps](const TensorList& t) {
+      return composite::layer_norm(t[0], t[1], t[2], eps);
+    };
+    if (grad_enabled())
+      return detail::composite_gradients(reference, {in, scale, offset}, cotangent, needs);
     const Tensor dy = detail::with_contiguous_rows(cotangent);
     TensorList gradients(3);
     const TensorList like{in, scale, offset};
@@ -92,7 +102,8 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight_in, const Tensor& bias_i
       if (needs[i]) gradients[i] = allocate("layer_norm", like[i].shape(), in.dtype(), in.device());
     if (detail::backend_of(in).layer_norm_backward(
             {view_of(in), optional_view(scale), view_of(mean), view_of(rstd), view_of(dy),
-             optional_mut_view(gradients[0]), optional_mut_view(gradients[1]), optional_mut_view(gradients[2])}))
+             optional_mut_view(gradients[0]), optional_mut_view(gradients[1]),
+             optional_mut_view(gradients[2])}))
       return gradients;
     composite::count_fallback("layer_norm");
     return detail::composite_gradients(reference, like, cotangent, needs);

@@ -16,6 +16,7 @@ Tensor log_softmax(const Tensor& x, int dim);
 
 // (x - mean) / sqrt(var + eps) * weight + bias over the last dimension (Ba, Kiros and Hinton 2016);
 // var is the biased one. weight and bias [width], or undefined.
-Tensor layer_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-5);
+Tensor layer_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {},
+                  double eps = 1e-5);
 
 }  // namespace keymix

@@ -11,8 +11,8 @@
 namespace keymix {
 namespace {
 
-constexpr std::int64_t kEdgeItems = 3;      // shown at each end of a shortened dimension
-constexpr std::int64_t kThreshold = 1000;   // elements above which a tensor is shortened
+constexpr std::int64_t kEdgeItems = 3;     // shown at each end of a shortened dimension
+constexpr std::int64_t kThreshold = 1000;  // elements above which a tensor is shortened
 constexpr std::size_t kLineWidth = 80;
 
 // One element: integers need more digits than a double has.
@@ -29,7 +29,9 @@ class Formatter {
     for (const Element& value : shown) width_ = std::max(width_, text(value).size());
   }
 
-  std::string operator()(const Element& value) const { return fmt::format("{:>{}}", text(value), width_); }
+  std::string operator()(const Element& value) const {
+    return fmt::format("{:>{}}", text(value), width_);
+  }
   std::size_t width() const { return width_; }
 
  private:
@@ -83,9 +85,12 @@ struct Printer {
     return visit_dtype(host.dtype(), [&](auto tag) -> Element {
       using E = decltype(tag);
       const E value = static_cast<const E*>(view_of(host).data)[offset];
-      if constexpr (std::is_integral_v<E>) return {0, static_cast<std::int64_t>(value)};
-      else if constexpr (sizeof(E) == 2) return {static_cast<double>(static_cast<float>(value)), 0};
-      else return {static_cast<double>(value), 0};
+      if constexpr (std::is_integral_v<E>)
+        return {0, static_cast<std::int64_t>(value)};
+      else if constexpr (sizeof(E) == 2)
+        return {static_cast<double>(static_cast<float>(value)), 0};
+      else
+        return {static_cast<double>(value), 0};
     });
   }
 
@@ -97,7 +102,8 @@ struct Printer {
 
   std::string row(const Formatter& format, std::size_t indent, std::int64_t offset) const {
     // `indent` counts the bracket, PyTorch's line width does not.
-    const std::size_t per_line = std::max<std::size_t>(1, (kLineWidth - indent + 1) / (format.width() + 2));
+    const std::size_t per_line =
+        std::max<std::size_t>(1, (kLineWidth - indent + 1) / (format.width() + 2));
     std::string text = "[";
     std::size_t on_line = 0;
     bool first = true;
@@ -110,10 +116,13 @@ struct Printer {
     return text + "]";
   }
 
-  std::string block(const Formatter& format, std::size_t indent, int dim, std::int64_t offset) const {
+  std::string block(const Formatter& format, std::size_t indent, int dim,
+                    std::int64_t offset) const {
     if (host.ndim() == 0) return format(value_at(0));
     if (dim == host.ndim() - 1) return row(format, indent + 1, offset);
-    const std::string gap = "," + std::string(static_cast<std::size_t>(host.ndim() - 1 - dim), '\n') + std::string(indent + 1, ' ');
+    const std::string gap = "," +
+                            std::string(static_cast<std::size_t>(host.ndim() - 1 - dim), '\n') +
+                            std::string(indent + 1, ' ');
     std::string text = "[";
     bool first = true;
     for (std::int64_t i : shown_indices(host.size(dim), shorten)) {
@@ -143,12 +152,16 @@ std::string to_string(const Tensor& tensor) {
   const DType dtype = tensor.dtype();
   const bool usual = dtype == float32 || (host.numel() > 0 && (dtype == int64 || dtype == bool_));
   if (!usual) text += fmt::format(", dtype={}", to_string(dtype));
-  if (tensor.device().kind != DeviceKind::cpu) text += fmt::format(", device='{}'", to_string(tensor.device()));
+  if (tensor.device().kind != DeviceKind::cpu)
+    text += fmt::format(", device='{}'", to_string(tensor.device()));
   if (tensor.requires_grad())
-    text += tensor.is_leaf() ? ", requires_grad=True" : fmt::format(", grad_fn=<{}>", tensor.impl().node->op);
+    text += tensor.is_leaf() ? ", requires_grad=True"
+                             : fmt::format(", grad_fn=<{}>", tensor.impl().node->op);
   return text + ")";
 }
 
-std::ostream& operator<<(std::ostream& stream, const Tensor& tensor) { return stream << to_string(tensor); }
+std::ostream& operator<<(std::ostream& stream, const Tensor& tensor) {
+  return stream << to_string(tensor);
+}
 
 }  // namespace keymix

@@ -40,20 +40,25 @@ std::int64_t reduced_count(const Shape& shape, std::uint32_t mask) {
   return count;
 }
 
-Tensor extremum(const char* name, ReduceOp op, const Tensor& x, const Dims& dims, ReduceOptions options) {
+Tensor extremum(const char* name, ReduceOp op, const Tensor& x, const Dims& dims,
+                ReduceOptions options) {
   const std::uint32_t mask = dims.mask(name, x.ndim());
-  check(reduced_count(x.shape(), mask) > 0, "{}: no elements to choose from; got shape {}; needed at least one along "
-                                            "the reduced dimensions", name, x.shape());
+  check(reduced_count(x.shape(), mask) > 0,
+        "{}: no elements to choose from; got shape {}; needed at least one along "
+        "the reduced dimensions",
+        name, x.shape());
   const Tensor kept = reduce_kept(name, op, x, mask);
   const Tensor y = options.keepdim ? kept : drop_dims(kept, mask);
   return record(name, y, {x},
-                [mask, kept_form = kept_shape(x.shape(), mask), x = SavedTensor(x), y = SavedTensor::output(y)](const Tensor& dy) {
+                [mask, kept_form = kept_shape(x.shape(), mask), x = SavedTensor(x),
+                 y = SavedTensor::output(y)](const Tensor& dy) {
                   const Tensor in = x.get();
                   const Tensor best = (in == y.get().detach().reshape(kept_form)).to(dy.dtype());
                   std::vector<int> list;
                   for (int d = 0; d < in.ndim(); ++d)
                     if (mask >> d & 1u) list.push_back(d);
-                  const Tensor ties = list.empty() ? best : best.sum(Dims(std::move(list)), {.keepdim = true});
+                  const Tensor ties =
+                      list.empty() ? best : best.sum(Dims(std::move(list)), {.keepdim = true});
                   return best * (dy.reshape(kept_form) / ties);
                 });
 }
@@ -66,8 +71,9 @@ Tensor Tensor::sum(const Dims& dims, ReduceOptions options) const {
   Tensor y = reduce_kept("sum", ReduceOp::sum, x, mask);
   const Shape kept = y.shape();
   if (!options.keepdim) y = drop_dims(y, mask);
-  return record("sum", y, {x},
-                [kept, shape = x.shape()](const Tensor& dy) { return dy.reshape(kept).expand(shape); });
+  return record("sum", y, {x}, [kept, shape = x.shape()](const Tensor& dy) {
+    return dy.reshape(kept).expand(shape);
+  });
 }
 
 Tensor Tensor::mean(const Dims& dims, ReduceOptions options) const {
@@ -120,12 +126,13 @@ Tensor logsumexp(const Tensor& input, const Dims& dims, ReduceOptions options) {
   }
   const Shape kept = y.shape();
   if (!options.keepdim) y = drop_dims(y, mask);
-  return record("logsumexp", y, {x}, [kept, x = SavedTensor(x), y = SavedTensor::output(y)](const Tensor& dy) {
-    // d/dx = softmax(x); a slice of -inf has none.
-    const Tensor lse = y.get().reshape(kept);
-    const Tensor empty = lse == -std::numeric_limits<double>::infinity();
-    return dy.reshape(kept) * exp(x.get() - masked_fill(lse, empty, 0));
-  });
+  return record("logsumexp", y, {x},
+                [kept, x = SavedTensor(x), y = SavedTensor::output(y)](const Tensor& dy) {
+                  // d/dx = softmax(x); a slice of -inf has none.
+                  const Tensor lse = y.get().reshape(kept);
+                  const Tensor empty = lse == -std::numeric_limits<double>::infinity();
+                  return dy.reshape(kept) * exp(x.get() - masked_fill(lse, empty, 0));
+                });
 }
 
 }  // namespace keymix

@@ -10,17 +10,20 @@
 namespace keymix {
 namespace {
 
-Tensor run(UnaryOp op, const Tensor& x, UnaryParams params = {}, std::optional<DType> result = std::nullopt) {
+Tensor run(UnaryOp op, const Tensor& x, UnaryParams params = {},
+           std::optional<DType> result = std::nullopt) {
   Tensor y = allocate("unary", x.shape(), result.value_or(x.dtype()), x.device());
   detail::backend_of(x).unary(op, mut_view_of(y), view_of(x), params);
   return y;
 }
 
 // One pass over memory where the backend has it and nothing is recorded; else undefined.
-Tensor fused_backward(UnaryOp op, const Tensor& dy, const Tensor& x, const Tensor& y, UnaryParams params = {}) {
+Tensor fused_backward(UnaryOp op, const Tensor& dy, const Tensor& x, const Tensor& y,
+                      UnaryParams params = {}) {
   if (grad_enabled()) return {};
   Tensor dx = allocate("activation_backward", x.shape(), x.dtype(), x.device());
-  if (detail::backend_of(x).activation_backward({op, params, view_of(dy), view_of(x), view_of(y), mut_view_of(dx)}))
+  if (detail::backend_of(x).activation_backward(
+          {op, params, view_of(dy), view_of(x), view_of(y), mut_view_of(dx)}))
     return dx;
   composite::count_fallback("activation_backward");
   return {};
@@ -47,7 +50,8 @@ Tensor from_input(const char* name, UnaryOp op, const Tensor& input, Derivative 
 
 // An activation: the fused backward if there is one, else dy times the derivative by ops.
 template <typename Derivative>
-Tensor activation(const char* name, UnaryOp op, const Tensor& input, Derivative derivative, UnaryParams params = {}) {
+Tensor activation(const char* name, UnaryOp op, const Tensor& input, Derivative derivative,
+                  UnaryParams params = {}) {
   const Tensor x = detail::as_floating(input);
   const Tensor y = run(op, x, params);
   return record(name, y, {x},
@@ -58,23 +62,28 @@ Tensor activation(const char* name, UnaryOp op, const Tensor& input, Derivative 
                 });
 }
 
-Tensor float_mask(const Tensor& condition, const Tensor& like) { return condition.to(like.dtype()); }
+Tensor float_mask(const Tensor& condition, const Tensor& like) {
+  return condition.to(like.dtype());
+}
 
 }  // namespace
 
 Tensor operator-(const Tensor& x) {
-  check(x.dtype() != bool_, "neg: bool has no negative; got bool; needed a number (or logical_not)");
+  check(x.dtype() != bool_,
+        "neg: bool has no negative; got bool; needed a number (or logical_not)");
   return record("neg", run(UnaryOp::neg, x), {x}, [](const Tensor& dy) { return -dy; });
 }
 
 Tensor abs(const Tensor& x) {
   if (x.dtype() == bool_) return x;
-  return record("abs", run(UnaryOp::abs, x), {x}, [x = SavedTensor(x)](const Tensor& dy) { return dy * sign(x.get()); });
+  return record("abs", run(UnaryOp::abs, x), {x},
+                [x = SavedTensor(x)](const Tensor& dy) { return dy * sign(x.get()); });
 }
 
 Tensor sign(const Tensor& x) {
   if (x.dtype() == bool_) return x;
-  return record("sign", run(UnaryOp::sign, x), {x}, [](const Tensor& dy) { return zeros_like(dy); });
+  return record("sign", run(UnaryOp::sign, x), {x},
+                [](const Tensor& dy) { return zeros_like(dy); });
 }
 
 Tensor square(const Tensor& input) {
@@ -84,7 +93,8 @@ Tensor square(const Tensor& input) {
 }
 
 Tensor reciprocal(const Tensor& x) {
-  return from_output("reciprocal", UnaryOp::reciprocal, x, [](const Tensor& y) { return -square(y); });
+  return from_output("reciprocal", UnaryOp::reciprocal, x,
+                     [](const Tensor& y) { return -square(y); });
 }
 
 Tensor exp(const Tensor& x) {
@@ -93,7 +103,8 @@ Tensor exp(const Tensor& x) {
 
 Tensor log(const Tensor& input) {
   const Tensor x = detail::as_floating(input);
-  return record("log", run(UnaryOp::log, x), {x}, [x = SavedTensor(x)](const Tensor& dy) { return dy / x.get(); });
+  return record("log", run(UnaryOp::log, x), {x},
+                [x = SavedTensor(x)](const Tensor& dy) { return dy / x.get(); });
 }
 
 Tensor sqrt(const Tensor& x) {
@@ -101,7 +112,8 @@ Tensor sqrt(const Tensor& x) {
 }
 
 Tensor rsqrt(const Tensor& x) {
-  return from_output("rsqrt", UnaryOp::rsqrt, x, [](const Tensor& y) { return y * square(y) * -0.5; });
+  return from_output("rsqrt", UnaryOp::rsqrt, x,
+                     [](const Tensor& y) { return y * square(y) * -0.5; });
 }
 
 Tensor sin(const Tensor& x) {
@@ -113,16 +125,19 @@ Tensor cos(const Tensor& x) {
 }
 
 Tensor erf(const Tensor& x) {
-  return from_input("erf", UnaryOp::erf, x,
-                    [](const Tensor& in) { return exp(-square(in)) * (2 * std::numbers::inv_sqrtpi); });
+  return from_input("erf", UnaryOp::erf, x, [](const Tensor& in) {
+    return exp(-square(in)) * (2 * std::numbers::inv_sqrtpi);
+  });
 }
 
 Tensor tanh(const Tensor& x) {
-  return activation("tanh", UnaryOp::tanh, x, [](const Tensor&, const Tensor& y) { return 1 - square(y); });
+  return activation("tanh", UnaryOp::tanh, x,
+                    [](const Tensor&, const Tensor& y) { return 1 - square(y); });
 }
 
 Tensor sigmoid(const Tensor& x) {
-  return activation("sigmoid", UnaryOp::sigmoid, x, [](const Tensor&, const Tensor& y) { return y * (1 - y); });
+  return activation("sigmoid", UnaryOp::sigmoid, x,
+                    [](const Tensor&, const Tensor& y) { return y * (1 - y); });
 }
 
 Tensor relu(const Tensor& input) {
@@ -158,29 +173,32 @@ Tensor silu(const Tensor& input) {
 }
 
 Tensor elu(const Tensor& input, double alpha) {
-  return activation(
-      "elu", UnaryOp::elu, input,
-      [alpha](const Tensor& x, const Tensor&) { return where(x > 0, ones_like(x), exp(minimum(x, zeros_like(x))) * alpha); },
-      {.a = alpha});
+  return activation("elu", UnaryOp::elu, input,
+                    [alpha](const Tensor& x, const Tensor&) {
+                      return where(x > 0, ones_like(x), exp(minimum(x, zeros_like(x))) * alpha);
+                    },
+                    {.a = alpha});
 }
 
 Tensor clamp(const Tensor& x, double low, double high) {
   check(low <= high, "clamp: empty range; got [{}, {}]; needed low <= high", low, high);
   check(x.dtype() != bool_, "clamp: bool has no order to clamp in; needed a number");
-  return record("clamp", run(UnaryOp::clamp, x, {low, high}), {x}, [low, high, x = SavedTensor(x)](const Tensor& dy) {
-    const Tensor in = x.get();
-    return dy * (float_mask(in >= low, in) * float_mask(in <= high, in));
-  });
+  return record("clamp", run(UnaryOp::clamp, x, {low, high}), {x},
+                [low, high, x = SavedTensor(x)](const Tensor& dy) {
+                  const Tensor in = x.get();
+                  return dy * (float_mask(in >= low, in) * float_mask(in <= high, in));
+                });
 }
 
 Tensor log_weight(const Tensor& weight) {
   detail::check_floating("log_weight", "the weight", weight);
-  return record("log_weight", run(UnaryOp::log, weight), {weight}, [w = SavedTensor(weight)](const Tensor& dy) {
-    const Tensor weights = w.get();
-    const Tensor zero = weights == 0;
-    // The division sees a 1 where the weight is 0, so that its own gradient stays finite too.
-    return masked_fill(dy / masked_fill(weights, zero, 1), zero, 0);
-  });
+  return record("log_weight", run(UnaryOp::log, weight), {weight},
+                [w = SavedTensor(weight)](const Tensor& dy) {
+                  const Tensor weights = w.get();
+                  const Tensor zero = weights == 0;
+                  // The division sees a 1 where the weight is 0, so that its own gradient stays finite too.
+                  return masked_fill(dy / masked_fill(weights, zero, 1), zero, 0);
+                });
 }
 
 Tensor isfinite(const Tensor& x) { return run(UnaryOp::is_finite, x, {}, bool_); }
@@ -188,9 +206,11 @@ Tensor logical_not(const Tensor& x) { return run(UnaryOp::logical_not, x, {}, bo
 
 Tensor pow(const Tensor& input, double exponent) {
   const Tensor x = detail::as_floating(input);
-  return record("pow", run(UnaryOp::pow_scalar, x, {.a = exponent}), {x}, [exponent, x = SavedTensor(x)](const Tensor& dy) {
-    return exponent == 0 ? zeros_like(dy) : dy * (pow(x.get(), exponent - 1) * exponent);
-  });
+  return record("pow", run(UnaryOp::pow_scalar, x, {.a = exponent}), {x},
+                [exponent, x = SavedTensor(x)](const Tensor& dy) {
+                  return exponent == 0 ? zeros_like(dy)
+                                       : dy * (pow(x.get(), exponent - 1) * exponent);
+                });
 }
 
 }  // namespace keymix

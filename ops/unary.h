@@ -12,7 +12,7 @@ Tensor sign(const Tensor& x);  // gradient 0
 Tensor square(const Tensor& x);
 Tensor reciprocal(const Tensor& x);
 Tensor exp(const Tensor& x);
-Tensor log(const Tensor& x);   // log(0) = -inf, log(x < 0) = NaN
+Tensor log(const Tensor& x);  // log(0) = -inf, log(x < 0) = NaN
 Tensor sqrt(const Tensor& x);
 Tensor rsqrt(const Tensor& x);  // 1 / sqrt(x)
 Tensor sin(const Tensor& x);
@@ -34,7 +34,7 @@ Tensor clamp(const Tensor& x, double low, double high);
 // whose weight is clamped to zero leaves no 0/0 behind. Throws nothing for x < 0: NaN, as log.
 Tensor log_weight(const Tensor& weight);
 
-Tensor isfinite(const Tensor& x);      // bool
-Tensor logical_not(const Tensor& x);   // bool: x == 0
+Tensor isfinite(const Tensor& x);     // bool
+Tensor logical_not(const Tensor& x);  // bool: x == 0
 
 }  // namespace keymix

@@ -19,18 +19,20 @@ Shape resolve_shape(const Tensor& x, const Shape& wanted) {
       check(inferred < 0, "reshape: only one size can be -1; got {}", wanted);
       inferred = d;
     } else {
-      check(shape[d] >= 0, "reshape: negative size; got {}; needed sizes of 0 or more, or one -1", wanted);
+      check(shape[d] >= 0, "reshape: negative size; got {}; needed sizes of 0 or more, or one -1",
+            wanted);
       known *= shape[d];
     }
   }
   if (inferred >= 0) {
     check(known > 0 && x.numel() % known == 0,
-          "reshape: cannot infer -1; {} has {} elements, {} leaves {} for the rest; needed a whole number", x.shape(),
-          x.numel(), wanted, known);
+          "reshape: cannot infer -1; {} has {} elements, {} leaves {} for the rest; needed a whole "
+          "number",
+          x.shape(), x.numel(), wanted, known);
     shape[inferred] = x.numel() / known;
   }
-  check(shape.numel() == x.numel(), "reshape: element counts differ; {} has {}, {} needs {}", x.shape(), x.numel(),
-        wanted, shape.numel());
+  check(shape.numel() == x.numel(), "reshape: element counts differ; {} has {}, {} needs {}",
+        x.shape(), x.numel(), wanted, shape.numel());
   return shape;
 }
 
@@ -40,12 +42,13 @@ std::optional<Shape> view_strides(const Tensor& x, const Shape& shape) {
   if (x.numel() == 0) return row_major_strides(shape);
   Shape strides = shape;
   int target = shape.ndim() - 1;
-  std::int64_t chunk = 1;       // elements of x's current even group
-  std::int64_t covered = 1;     // of these, how many the target's dimensions cover
+  std::int64_t chunk = 1;    // elements of x's current even group
+  std::int64_t covered = 1;  // of these, how many the target's dimensions cover
   std::int64_t inner = x.ndim() > 0 ? x.strides().back() : 1;
   for (int d = x.ndim() - 1; d >= 0; --d) {
     chunk *= x.shape()[d];
-    const bool group_ends = d == 0 || (x.shape()[d - 1] != 1 && x.strides()[d - 1] != chunk * inner);
+    const bool group_ends =
+        d == 0 || (x.shape()[d - 1] != 1 && x.strides()[d - 1] != chunk * inner);
     if (!group_ends) continue;
     while (target >= 0 && (covered < chunk || shape[target] == 1)) {
       strides[target] = covered * inner;
@@ -86,8 +89,9 @@ Tensor Tensor::reshape(const Shape& wanted) const {
 }
 
 Tensor Tensor::permute(std::initializer_list<int> dims) const {
-  check(static_cast<int>(dims.size()) == ndim(), "permute: got {} dimensions for shape {}; needed each of its {} once",
-        dims.size(), shape(), ndim());
+  check(static_cast<int>(dims.size()) == ndim(),
+        "permute: got {} dimensions for shape {}; needed each of its {} once", dims.size(), shape(),
+        ndim());
   std::vector<int> order;
   for (int dim : dims) {
     order.push_back(normalize_dim("permute", dim, ndim()));
@@ -154,10 +158,11 @@ Tensor Tensor::expand(const Shape& wanted) const {
     if (target[d] == -1 && d >= lead) target[d] = size;
     fits = target[d] >= 0 && (size == 1 || size == target[d]);
   }
-  check(fits, "expand: {} does not expand to {}; needed equal sizes, or 1 where it grows", shape(), wanted);
+  check(fits, "expand: {} does not expand to {}; needed equal sizes, or 1 where it grows", shape(),
+        wanted);
   if (target == shape()) return *this;
-  return record("expand", make_view(*this, target, broadcast_strides(shape(), strides(), target)), {*this},
-                [shape = shape()](const Tensor& dy) { return detail::sum_to(dy, shape); });
+  return record("expand", make_view(*this, target, broadcast_strides(shape(), strides(), target)),
+                {*this}, [shape = shape()](const Tensor& dy) { return detail::sum_to(dy, shape); });
 }
 
 Tensor Tensor::slice(int dim, std::optional<std::int64_t> start, std::optional<std::int64_t> stop,
@@ -165,23 +170,28 @@ Tensor Tensor::slice(int dim, std::optional<std::int64_t> start, std::optional<s
   const int d = normalize_dim("slice", dim, ndim());
   check(step >= 1, "slice: step {} is not supported; needed 1 or more", step);
   const std::int64_t size = shape()[d];
-  const auto bound = [size](std::int64_t i) { return std::clamp<std::int64_t>(i < 0 ? i + size : i, 0, size); };
+  const auto bound = [size](std::int64_t i) {
+    return std::clamp<std::int64_t>(i < 0 ? i + size : i, 0, size);
+  };
   const std::int64_t first = bound(start.value_or(0));
-  const std::int64_t length = std::max<std::int64_t>(0, (bound(stop.value_or(size)) - first + step - 1) / step);
+  const std::int64_t length =
+      std::max<std::int64_t>(0, (bound(stop.value_or(size)) - first + step - 1) / step);
   if (length == size) return *this;
   Shape new_shape = shape(), new_strides = strides();
   new_shape[d] = length;
   new_strides[d] *= step;
-  return record("slice", make_view(*this, new_shape, new_strides, length == 0 ? 0 : first * strides()[d]), {*this},
-                [shape = shape(), d, first, step](const Tensor& dy) {
+  return record("slice",
+                make_view(*this, new_shape, new_strides, length == 0 ? 0 : first * strides()[d]),
+                {*this}, [shape = shape(), d, first, step](const Tensor& dy) {
                   return detail::embed_slice(dy, shape, d, first, step);
                 });
 }
 
 Tensor Tensor::operator[](std::int64_t i) const {
   check(ndim() > 0, "index: a 0-dimensional tensor cannot be indexed; got index {}", i);
-  check(i >= -shape()[0] && i < shape()[0], "index: {} is outside dimension 0 of {}; needed [{}, {})", i, shape(),
-        -shape()[0], shape()[0]);
+  check(i >= -shape()[0] && i < shape()[0],
+        "index: {} is outside dimension 0 of {}; needed [{}, {})", i, shape(), -shape()[0],
+        shape()[0]);
   const std::int64_t at = i < 0 ? i + shape()[0] : i;
   return slice(0, at, at + 1).squeeze(0);
 }

@@ -32,7 +32,8 @@ class CpuBackend final : public Backend {
   bool activation_backward(const ActivationBackwardArgs& args) override;
   void binary(BinaryOp op, const MutView& y, const ConstView& a, const ConstView& b) override;
   void compare(CompareOp op, const MutView& y, const ConstView& a, const ConstView& b) override;
-  void where(const MutView& y, const ConstView& condition, const ConstView& a, const ConstView& b) override;
+  void where(const MutView& y, const ConstView& condition, const ConstView& a,
+             const ConstView& b) override;
   void triangle(const MutView& y, const ConstView& x, std::int64_t diagonal, bool upper) override;
 
   // reduce.cpp
@@ -56,7 +57,8 @@ class CpuBackend final : public Backend {
   void nonzero(const MutView& y, const ConstView& x) override;
 
   // random.cpp
-  void random(RandomKind kind, const MutView& y, PhiloxState state, const RandomParams& params) override;
+  void random(RandomKind kind, const MutView& y, PhiloxState state,
+              const RandomParams& params) override;
   bool dropout(const DropoutArgs& args) override;
 
   // softmax.cpp, layer_norm.cpp, cross_entropy.cpp

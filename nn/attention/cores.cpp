@@ -39,8 +39,8 @@ Mixture make_mixture(std::string_view type, const Scope& scope, const AttentionG
   const auto count = static_cast<std::size_t>(options.components);
   std::vector<double> factors = options.bandwidth_factors;
   if (factors.empty()) factors.assign(count, 1.0);
-  check(factors.size() == count &&
-            std::all_of(factors.begin(), factors.end(), [](double f) { return std::isfinite(f) && f > 0; }),
+  check(factors.size() == count && std::all_of(factors.begin(), factors.end(),
+                                               [](double f) { return std::isfinite(f) && f > 0; }),
         "{} '{}': bandwidth_factors do not fit; got [{}]; needed {} positive numbers, one per "
         "component",
         type, scope.path(), fmt::join(factors, ", "), count);

@@ -37,9 +37,9 @@ struct MultiHeadAttention : Module {
   double dropout_;
 
  public:
-  Linear
-      projection;  // rows q | k_0 | … | k_{M-1} | v, each of heads blocks of head_dim (value_dim)
-  Linear output;   // [width, heads * value_dim]
+  // Rows q | k_0 | … | k_{M-1} | v, each of `heads` blocks of head_dim (value_dim).
+  Linear projection;
+  Linear output;  // [width, heads * value_dim]
 };
 
 }  // namespace keymix::nn

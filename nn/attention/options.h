@@ -1,8 +1,9 @@
 // Which attention a model uses: one line of its options.
 //
 //   .attention = nn::Softmax{}
-//   .attention = nn::Mgk{.components = 2, .mixing = {.kind = nn::softmax_weights, .shared =
-//   nn::per_head}} .attention = nn::Smgk{.components = 3} .attention = nn::core<MyCore>({…})
+//   .attention = nn::Mgk{.components = 2, .mixing = {.kind = nn::softmax_weights}}
+//   .attention = nn::Smgk{.components = 3}
+//   .attention = nn::core<MyCore>({…})
 //
 // Mgk and Smgk are the mixtures of Gaussian keys of "Improving Transformers with Probabilistic
 // Attention Keys" (Nguyen et al., ICML 2022); ops/attention.h has the formulas.

@@ -1,7 +1,9 @@
 // The Transformer encoder: blocks of attention and an Mlp, each around a residual connection.
 //
-//   norm_first (pre-LN)    x = x + dropout(attention(norm1(x))), x = x + mlp(norm2(x)); one norm at
-//   the end otherwise  (post-LN)   x = norm1(x + dropout(attention(x))), x = norm2(x + mlp(x))
+//   norm_first (pre-LN)    x = x + dropout(attention(norm1(x)))
+//                          x = x + mlp(norm2(x)), and one norm at the end
+//   otherwise  (post-LN)   x = norm1(x + dropout(attention(x)))
+//                          x = norm2(x + mlp(x))
 //
 // With a causal mask the same blocks make a decoder.
 #pragma once

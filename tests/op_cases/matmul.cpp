@@ -109,7 +109,7 @@ std::vector<OpCase> layers() {
                return TensorList{composite::linear(x[0], x[1], bias(x))};
              },
          .naive =
-             [bias](const TensorList& x) {
+             [](const TensorList& x) {
                const Tensor product = naive::matmul(x[0], x[1].transpose(0, 1));
                if (x.size() < 3) return TensorList{product};
                return naive::zip([](double a, double b) { return a + b; })({product, x[2]});

@@ -28,6 +28,7 @@
 #include "keymix/nn/optim/schedules.h"
 #include "keymix/nn/optim/sgd.h"
 #include "keymix/nn/sequential.h"
+#include "keymix/nn/train/progress_bar.h"
 #include "keymix/nn/transformer/classifier.h"
 #include "keymix/nn/transformer/encoder.h"
 #include "keymix/nn/transformer/mlp.h"

@@ -27,7 +27,7 @@ class CpuBackend final : public Backend {
   void arange(const MutView& y, Scalar start, Scalar step) override;
   void copy(const MutView& y, const ConstView& x) override;
 
-  // unary.cpp, binary.cpp
+  // unary.cpp, activation_backward.cpp, binary.cpp
   void unary(UnaryOp op, const MutView& y, const ConstView& x, UnaryParams params) override;
   bool activation_backward(const ActivationBackwardArgs& args) override;
   void binary(BinaryOp op, const MutView& y, const ConstView& a, const ConstView& b) override;

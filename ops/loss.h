@@ -11,9 +11,9 @@ struct CrossEntropyOptions {
 };
 
 // Mean of -log softmax(logits)[target] over the targets that count. logits [..., classes], target
-// int32 or int64 [...]; gives a 0-dimensional tensor. With label smoothing s the target
-// distribution is (1 - s) one-hot + s / classes (Szegedy et al. 2016). NaN when no target counts.
-// Throws Error on a target outside [0, classes), with its position.
+// int32 or int64 [...]; gives a 0-dimensional tensor of the logits' dtype, float32 for halves. With
+// label smoothing s the target distribution is (1 - s) one-hot + s / classes (Szegedy et al. 2016).
+// NaN when no target counts. Throws Error on a target outside [0, classes), with its position.
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, CrossEntropyOptions options = {});
 
 }  // namespace keymix

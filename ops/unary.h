@@ -1,6 +1,6 @@
 // Elementwise functions of one tensor. Floats keep their dtype; integers and bools are computed as
-// float32, except by abs, sign, square, neg and clamp, which keep integers. Any shape, any strides.
-// All are differentiable (twice), unless said otherwise.
+// float32, except by abs, sign, square, neg, relu and clamp, which keep integers. Any shape, any
+// strides. All are differentiable (twice), unless said otherwise.
 #pragma once
 
 #include "keymix/core/tensor.h"

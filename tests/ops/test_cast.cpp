@@ -101,6 +101,8 @@ TEST_CASE("functions of integers", "[unit]") {
   for (const auto& f : {keymix::abs, keymix::sign, keymix::square}) CHECK(f(x).dtype() == int32);
   CHECK((-x).dtype() == int32);
   CHECK(clamp(x, -1, 1).dtype() == int32);
+  CHECK(relu(x).dtype() == int32);
+  CHECK(values(relu(x)) == Values{0, 0, 3});
   CHECK(values(abs(x)) == Values{2, 0, 3});
   CHECK(values(sign(x)) == Values{-1, 0, 1});
   CHECK(values(square(x)) == Values{4, 0, 9});

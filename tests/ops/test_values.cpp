@@ -168,6 +168,21 @@ TEST_CASE("cross_entropy as PyTorch", "[unit]") {
   CHECK(values(extreme.grad()) == Values{0.5, -0.5, -0.25, 0.25});
 }
 
+TEST_CASE("cross_entropy of halves is computed in float32", "[unit]") {
+  for (const DType dtype : {float16, bfloat16}) {
+    const Tensor x = make({0.5, -1, 2, 1.5, 0.25, -0.75}, {2, 3}, dtype).requires_grad_();
+    const Tensor wide_x = x.detach().to(float32).requires_grad_();
+    const Tensor target = make({2, 0}, {2}, int64);
+    const Tensor loss = cross_entropy(x, target), wide_loss = cross_entropy(wide_x, target);
+    CHECK(loss.dtype() == float32);
+    CHECK(loss.item() == Approx(wide_loss.item()).epsilon(1e-6));
+    loss.backward();
+    wide_loss.backward();
+    CHECK(x.grad().dtype() == dtype);
+    CHECK(difference(x.grad(), wide_x.grad(), 0.002) == "");
+  }
+}
+
 TEST_CASE("layer_norm as PyTorch", "[unit]") {
   const Tensor y = layer_norm(make({1, 2, 4, -1, 0.5, 0}, {2, 3}, float64), wide({1, 0.5, 2}),
                               wide({0.1, -0.2, 0.3}));

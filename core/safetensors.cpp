@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <zlib.h>
 
 #include <algorithm>
 #include <array>
@@ -291,6 +292,53 @@ std::string make_header(const std::string& op, const NamedTensors& tensors,
   return json;
 }
 
+// How a checksum reads in a header. A quote within a JSON string is escaped, so this text cannot be
+// part of another name or value.
+constexpr std::string_view kChecksumText = "\"checksum\":\"crc32:";
+constexpr std::string_view kChecksumZeros = "00000000";
+
+// Where a header's checksum has its digits, or npos.
+std::size_t checksum_place(std::string_view header) {
+  const std::size_t found = header.find(kChecksumText);
+  if (found == std::string_view::npos) return found;
+  const std::size_t place = found + kChecksumText.size();
+  return place + kChecksumZeros.size() <= header.size() ? place : std::string_view::npos;
+}
+
+class Crc32 {
+ public:
+  void add(const void* data, std::size_t bytes) {
+    value_ = crc32_z(value_, static_cast<const Bytef*>(data), bytes);
+  }
+  std::string digits() const { return fmt::format("{:08x}", value_); }
+
+ private:
+  uLong value_ = crc32_z(0, nullptr, 0);
+};
+
+class Crc32Sink final : public FileSink {
+ public:
+  Crc32 crc;
+  void write(const void* data, std::size_t bytes) override { crc.add(data, bytes); }
+};
+
+void verify_checksum(const std::string& op, std::span<const std::byte> file,
+                     std::span<const std::byte> header) {
+  const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
+  const std::size_t place = checksum_place(text);
+  check(place != std::string_view::npos, "{}: the checksum is malformed; needed crc32:xxxxxxxx",
+        op);
+  const std::size_t before = kLengthBytes + place, after = before + kChecksumZeros.size();
+  Crc32 crc;
+  crc.add(file.data(), before);
+  crc.add(kChecksumZeros.data(), kChecksumZeros.size());
+  crc.add(file.data() + after, file.size() - after);
+  const std::string_view wanted = text.substr(place, kChecksumZeros.size());
+  check(crc.digits() == wanted,
+        "{}: the file is damaged; its bytes have the checksum {}; it says {}", op, crc.digits(),
+        in_quotes(wanted));
+}
+
 }  // namespace
 
 SafetensorsFile read_safetensors(const std::string& path) {
@@ -303,21 +351,34 @@ SafetensorsFile read_safetensors(const std::string& path) {
 
   SafetensorsFile result;
   result.metadata = std::move(header.metadata);
+  if (result.metadata.contains("checksum")) verify_checksum(op, file->bytes(), header_text);
   for (const Entry& entry : header.entries)
     result.tensors.emplace(entry.name, make_entry(op, file, data, entry));
   return result;
 }
 
 void write_safetensors(const std::string& path, const NamedTensors& tensors,
-                       const Metadata& metadata) {
-  const std::string header =
-      make_header(fmt::format("write_safetensors: '{}'", path), tensors, metadata);
-  write_file_atomically("write_safetensors", path, [&](FileSink& sink) {
+                       const Metadata& metadata, SafetensorsOptions options) {
+  const std::string op = fmt::format("write_safetensors: '{}'", path);
+  Metadata all_metadata = metadata;
+  if (options.checksum) {
+    check(!metadata.contains("checksum"),
+          "{}: the metadata has a 'checksum' of its own; needed another key", op);
+    all_metadata["checksum"] = "crc32:" + std::string(kChecksumZeros);
+  }
+  std::string header = make_header(op, tensors, all_metadata);
+  const auto write = [&](FileSink& sink) {
     const std::uint64_t length = header.size();
     sink.write(&length, sizeof(length));
     sink.write(header.data(), header.size());
     for (const auto& [name, tensor] : tensors) write_elements(sink, tensor);
-  });
+  };
+  if (options.checksum) {
+    Crc32Sink whole;
+    write(whole);
+    header.replace(checksum_place(header), kChecksumZeros.size(), whole.crc.digits());
+  }
+  write_file_atomically("write_safetensors", path, write);
 }
 
 }  // namespace keymix

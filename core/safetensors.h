@@ -18,15 +18,22 @@ struct SafetensorsFile {
   Metadata metadata;  // the header's __metadata__
 };
 
+struct SafetensorsOptions {
+  // Adds metadata `checksum`: "crc32:" and the CRC-32 of the whole file, in hexadecimal, with zeros
+  // in the place of its own digits. Other readers of the format see one more string.
+  bool checksum = false;
+};
+
 // Reads a file by mapping it: tensors view the mapping (read-only, CPU) and keep it alive.
 // Data that is not aligned to its element size is copied. Throws Error on a missing, empty,
-// truncated or malformed file, overlapping or out-of-range tensors, unknown dtypes.
+// truncated or malformed file, overlapping or out-of-range tensors, unknown dtypes, and when the file
+// has a checksum that its bytes do not have.
 SafetensorsFile read_safetensors(const std::string& path);
 
 // Writes CPU tensors (any strides) in name order. Atomic: a temporary file in the same folder,
 // flushed to disk, then renamed over `path`; a failure leaves the old file as it was.
 // Throws Error when the place can't be written, is not a regular file, or a tensor is not on the CPU.
 void write_safetensors(const std::string& path, const NamedTensors& tensors,
-                       const Metadata& metadata = {});
+                       const Metadata& metadata = {}, SafetensorsOptions options = {});
 
 }  // namespace keymix

@@ -15,6 +15,7 @@
 // are full names, from the root of the store.
 #pragma once
 
+#include "keymix/core/safetensors.h"
 #include "keymix/nn/scope.h"
 
 #include <fmt/format.h>
@@ -23,6 +24,15 @@
 #include <functional>
 
 namespace keymix::nn {
+
+struct LoadOptions {
+  bool strict = true;                           // false: load the names that match, leave the rest
+  std::map<std::string, std::string> rename = {};  // name in the file -> name in the model
+};
+// Names that found no partner: in the model alone, and in the file alone.
+struct LoadReport {
+  std::vector<std::string> missing, unexpected;
+};
 
 class Module {
  public:
@@ -51,6 +61,19 @@ class Module {
   void to(DType dtype) { scope_.store().convert(scope_.path(), dtype); }
 
   void zero_grad();
+
+  // Parameters whose name matches stop (or begin again) to require a gradient; an optimiser passes
+  // over them. Throws Error when the pattern matches nothing.
+  void freeze(std::string_view pattern = "*");
+  void unfreeze(std::string_view pattern = "*");
+
+  // Parameters and persistent buffers by name. The tensors share the model's memory:
+  //   write_safetensors("model.safetensors", model.state_dict());
+  NamedTensors state_dict() const;
+  // Copies values in, cast to the model's dtypes and moved to its device. Throws Error, and changes
+  // nothing, when a name is missing or unexpected (if strict) or a shape differs.
+  //   model.load_state_dict(read_safetensors("model.safetensors").tensors);
+  LoadReport load_state_dict(const NamedTensors& state, const LoadOptions& options = {});
 
   const Scope& scope() const { return scope_; }
 

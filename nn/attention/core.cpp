@@ -1,6 +1,50 @@
 #include "keymix/nn/attention/core.h"
 
+#include "keymix/autograd/grad_mode.h"
+#include "keymix/ops/create.h"
+
 namespace keymix::nn {
+namespace {
+
+// Writes `rows` [B, H, n, D] behind the first `length` positions of a buffer; the filled part of it.
+Tensor append(Tensor& buffer, const Tensor& rows, std::int64_t length, std::int64_t capacity) {
+  if (!buffer.defined())
+    buffer = zeros({rows.size(0), rows.size(1), capacity, rows.size(3)},
+                   {.dtype = rows.dtype(), .device = rows.device()});
+  const std::int64_t end = length + rows.size(2);
+  buffer.slice(2, length, end).copy_(rows);
+  return buffer.slice(2, 0, end);
+}
+
+}  // namespace
+
+std::unique_ptr<AttentionState> AttentionCore::make_state(std::int64_t capacity) const {
+  check(capacity > 0, "make_state '{}': no room; got capacity = {}; needed 1 or more",
+        scope().path(), capacity);
+  auto state = std::make_unique<AttentionState>();
+  state->capacity = capacity;
+  return state;
+}
+
+Tensor AttentionCore::step(const AttentionInput& in, AttentionState& state) {
+  check(!grad_enabled() || !in.query.requires_grad(),
+        "step '{}': decoding keeps no gradients; the query requires one; needed NoGrad",
+        scope().path());
+  const std::int64_t end = state.length + in.value.size(2);
+  check(end <= state.capacity,
+        "step '{}': the state is full; got {} positions after {}; needed at most {} in all",
+        scope().path(), in.value.size(2), state.length, state.capacity);
+  const NoGrad no_grad;
+  AttentionInput all_so_far = in;
+  state.keys.resize(in.keys.size());
+  for (std::size_t r = 0; r < in.keys.size(); ++r)
+    all_so_far.keys[r] = append(state.keys[r], in.keys[r], state.length, state.capacity);
+  all_so_far.value = append(state.value, in.value, state.length, state.capacity);
+  all_so_far.position = state.length;
+  state.length = end;
+  return forward(all_so_far);
+}
+
 
 double AttentionCore::flops(std::int64_t batch, std::int64_t queries, std::int64_t keys) const {
   return product_flops(batch, queries, keys, key_projections());

@@ -3,6 +3,9 @@
 #include "keymix/core/error.h"
 #include "keymix/nn/layers/dropout.h"
 #include "keymix/ops/combine.h"
+#include "keymix/ops/matmul.h"
+
+#include <numeric>
 
 namespace keymix::nn {
 namespace {
@@ -24,19 +27,41 @@ AttentionGeometry geometry_of(const Scope& scope, const MultiHeadAttentionOption
         "{}; needed "
         "positive widths and a length of 0 or more",
         scope.path(), head_dim, value_dim, options.max_length);
+  const std::int64_t kv_heads = options.kv_heads.value_or(options.heads);
+  check(kv_heads > 0 && options.heads % kv_heads == 0,
+        "MultiHeadAttention '{}': kv_heads do not divide the heads; got heads = {}, kv_heads = {}; "
+        "needed a divisor",
+        scope.path(), options.heads, kv_heads);
   return {.width = options.width,
           .heads = options.heads,
+          .kv_heads = kv_heads,
           .head_dim = head_dim,
           .value_dim = value_dim,
           .max_length = options.max_length,
           .causal = options.causal};
 }
 
-LinearOptions projection_options(const AttentionCore& core, bool bias) {
+// Of q, k_0, …, k_{M-1}, v in the packed projection.
+std::vector<std::int64_t> part_widths(const AttentionCore& core) {
   const AttentionGeometry& geometry = core.geometry();
-  const std::int64_t per_head =
-      geometry.head_dim * (1 + core.key_projections()) + geometry.value_dim;
-  return {.in = geometry.width, .out = geometry.heads * per_head, .bias = bias};
+  std::vector<std::int64_t> widths(static_cast<std::size_t>(1 + core.key_projections()),
+                                   geometry.kv_heads * geometry.head_dim);
+  widths.front() = geometry.heads * geometry.head_dim;
+  widths.push_back(geometry.kv_heads * geometry.value_dim);
+  return widths;
+}
+
+LinearOptions projection_options(const AttentionCore& core, bool bias) {
+  const std::vector<std::int64_t> widths = part_widths(core);
+  return {.in = core.geometry().width,
+          .out = std::accumulate(widths.begin(), widths.end(), std::int64_t{0}),
+          .bias = bias};
+}
+
+// [B, N, heads * D] as [B, heads, N, D]: a view, since the attention op takes any strides of batch,
+// head and position.
+Tensor by_heads(const Tensor& x, std::int64_t heads) {
+  return x.reshape({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
 }
 
 }  // namespace
@@ -52,32 +77,62 @@ MultiHeadAttention::MultiHeadAttention(Scope scope, const MultiHeadAttentionOpti
   check_dropout("MultiHeadAttention", scope, dropout_);
 }
 
+void MultiHeadAttention::check_input(const char* what, const Tensor& x) const {
+  check(x.ndim() == 3 && x.size(2) == core_->geometry().width,
+        "MultiHeadAttention '{}': got {} {}; needed [batch, length, {}]", scope().path(), what,
+        x.shape(), core_->geometry().width);
+}
+
+AttentionInput MultiHeadAttention::project(const Tensor& x, const Mask& mask,
+                                           std::int64_t position) {
+  check_input("x", x);
+  TensorList parts = split(projection(x), part_widths(*core_), -1);
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    parts[i] = by_heads(parts[i], i == 0 ? core_->geometry().heads : core_->geometry().kv_heads);
+  return {.query = parts.front(),
+          .keys = TensorList(parts.begin() + 1, parts.end() - 1),
+          .value = parts.back(),
+          .hidden_query = x,
+          .hidden_key = x,
+          .mask = mask,
+          .position = position,
+          .dropout = training() ? dropout_ : 0.0};
+}
+
+Tensor MultiHeadAttention::project_back(const Tensor& attended) {
+  return output(attended.transpose(1, 2).flatten(2, 3));
+}
+
 Tensor MultiHeadAttention::operator()(const Tensor& x, const Mask& mask, std::int64_t position) {
+  return project_back(core_->forward(project(x, mask, position)));
+}
+
+Tensor MultiHeadAttention::step(const Tensor& x, AttentionState& state, const Mask& mask) {
+  return project_back(core_->step(project(x, mask, state.length), state));
+}
+
+Tensor MultiHeadAttention::cross(const Tensor& x, const Tensor& memory, const Mask& mask) {
+  check_input("x", x);
+  check_input("memory", memory);
   const AttentionGeometry& geometry = core_->geometry();
-  check(x.ndim() == 3 && x.size(2) == geometry.width,
-        "MultiHeadAttention '{}': got x {}; needed [batch, length, {}]", scope().path(), x.shape(),
-        geometry.width);
-  const std::int64_t batch = x.size(0), length = x.size(1), heads = geometry.heads;
-  const std::int64_t key_count = core_->key_projections();
-
-  // The parts are views of one product: the attention op takes any strides of batch, head,
-  // position.
-  std::vector<std::int64_t> sizes(static_cast<std::size_t>(1 + key_count),
-                                  heads * geometry.head_dim);
-  sizes.push_back(heads * geometry.value_dim);
-  TensorList parts = split(projection(x), sizes, -1);
-  for (Tensor& part : parts)
-    part = part.reshape({batch, length, heads, part.size(2) / heads}).transpose(1, 2);
-
-  const Tensor attended = core_->forward({.query = parts.front(),
-                                          .keys = TensorList(parts.begin() + 1, parts.end() - 1),
-                                          .value = parts.back(),
-                                          .hidden_query = x,
-                                          .hidden_key = x,
-                                          .mask = mask,
-                                          .position = position,
-                                          .dropout = training() ? dropout_ : 0.0});
-  return output(attended.transpose(1, 2).reshape({batch, length, heads * geometry.value_dim}));
+  std::vector<std::int64_t> widths = part_widths(*core_);
+  const std::int64_t query_width = widths.front();
+  // The packed weight serves both: its first rows are the query's.
+  const auto rows = [this](std::int64_t start, std::optional<std::int64_t> stop, const Tensor& in) {
+    return linear(in, projection.weight.slice(0, start, stop),
+                  projection.bias.defined() ? projection.bias.slice(0, start, stop) : Tensor());
+  };
+  widths.erase(widths.begin());
+  TensorList parts = split(rows(query_width, std::nullopt, memory), widths, -1);
+  for (Tensor& part : parts) part = by_heads(part, geometry.kv_heads);
+  return project_back(
+      core_->forward({.query = by_heads(rows(0, query_width, x), geometry.heads),
+                      .keys = TensorList(parts.begin(), parts.end() - 1),
+                      .value = parts.back(),
+                      .hidden_query = x,
+                      .hidden_key = memory,
+                      .mask = mask,
+                      .dropout = training() ? dropout_ : 0.0}));
 }
 
 }  // namespace keymix::nn

@@ -5,7 +5,7 @@
 //   otherwise  (post-LN)   x = norm1(x + dropout(attention(x)))
 //                          x = norm2(x + mlp(x))
 //
-// With a causal mask the same blocks make a decoder.
+// With a causal mask the same blocks make a decoder-only model (nn/transformer/language_model.h).
 #pragma once
 
 #include "keymix/nn/attention/multi_head.h"
@@ -21,6 +21,7 @@ namespace keymix::nn {
 struct EncoderBlockOptions {
   std::int64_t width = 0;
   std::int64_t heads = 0;
+  std::optional<std::int64_t> kv_heads = std::nullopt;
   std::optional<std::int64_t> head_dim = std::nullopt;
   std::int64_t mlp = 0;  // hidden width; 0: 4 * width
   std::int64_t max_length = 0;
@@ -28,6 +29,7 @@ struct EncoderBlockOptions {
   double dropout = 0.0;
   double attention_dropout = 0.0;
   bool norm_first = true;
+  bool bias = true;  // of projections, norms and Mlp
   Activation activation = gelu;
   AttentionOptions attention = {};
 };
@@ -44,14 +46,23 @@ struct EncoderBlock : Module {
   EncoderBlock(Scope scope, const EncoderBlockOptions& options);
 
   Tensor operator()(const Tensor& x, const Mask& mask = {}, std::int64_t position = 0);
+  // Decoding: x holds the positions after those that the state has seen. Under NoGrad.
+  Tensor step(const Tensor& x, AttentionState& state);
 
  private:
+  // The block around an attention: attend(x) is called with the normalised x where norm_first.
+  template <typename Attend>
+  Tensor around(const Tensor& x, Attend attend);
+
   bool norm_first_;
 };
 
 struct EncoderOptions {
   std::int64_t layers = 0;
   EncoderBlockOptions block = {};
+  // Keeps each block's input alone for the backward and computes the rest again: memory of one block
+  // instead of all, for a third more work.
+  bool checkpoint_activations = false;
 };
 
 struct Encoder : Module {
@@ -65,8 +76,15 @@ struct Encoder : Module {
   Tensor operator()(Tensor x, const Mask& mask = {},
                     std::int64_t position = 0);  // [B, N, width] to the same
 
+  // Decoding, one state per block. Under NoGrad.
+  std::vector<std::unique_ptr<AttentionState>> make_state(std::int64_t capacity) const;
+  Tensor step(Tensor x, std::vector<std::unique_ptr<AttentionState>>& state);
+
   // Of all blocks' attention cores in one training step: AttentionCore::flops.
   double attention_flops(std::int64_t batch, std::int64_t length) const;
+
+ private:
+  bool checkpoint_activations_;
 };
 
 }  // namespace keymix::nn

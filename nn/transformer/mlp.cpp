@@ -6,8 +6,8 @@ namespace keymix::nn {
 
 Mlp::Mlp(Scope scope, const MlpOptions& options)
     : Module(scope, "Mlp"),
-      up(scope / "up", {.in = options.width, .out = options.hidden}),
-      down(scope / "down", {.in = options.hidden, .out = options.width}),
+      up(scope / "up", {.in = options.width, .out = options.hidden, .bias = options.bias}),
+      down(scope / "down", {.in = options.hidden, .out = options.width, .bias = options.bias}),
       dropout(scope / "dropout", {.p = options.dropout}),
       activation_(options.activation) {
   check(activation_ != nullptr,

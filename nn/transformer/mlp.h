@@ -15,6 +15,7 @@ struct MlpOptions {
   std::int64_t hidden = 0;
   Activation activation = gelu;
   double dropout = 0.0;
+  bool bias = true;
 };
 
 struct Mlp : Module {

@@ -1,0 +1,87 @@
+// Module's members that carry weights out and in, and that choose which of them learn.
+#include "keymix/autograd/grad_mode.h"
+#include "keymix/core/error.h"
+#include "keymix/nn/module.h"
+
+namespace keymix::nn {
+namespace {
+
+// "'head.bias' [65], 'head.weight' [65, 128], and 3 more".
+std::string listed(const std::vector<std::string>& names, const NamedTensors& tensors) {
+  constexpr std::size_t kShown = 5;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i)
+    text += fmt::format("{}'{}' {}", i == 0 ? "" : ", ", names[i], tensors.at(names[i]).shape());
+  if (names.size() > kShown) text += fmt::format(", and {} more", names.size() - kShown);
+  return text;
+}
+
+NamedTensors renamed(const NamedTensors& state, const LoadOptions& options) {
+  NamedTensors result;
+  for (const auto& [from, to] : options.rename)
+    check(state.contains(from),
+          "load_state_dict: the rename map has '{}', which is not there; got {} names; needed one "
+          "of them",
+          from, state.size());
+  for (const auto& [name, tensor] : state) {
+    const auto rename = options.rename.find(name);
+    const std::string& target = rename == options.rename.end() ? name : rename->second;
+    check(result.emplace(target, tensor).second,
+          "load_state_dict: two tensors would be called '{}', one of them '{}' before renaming; "
+          "needed names that differ",
+          target, name);
+  }
+  return result;
+}
+
+}  // namespace
+
+NamedTensors Module::state_dict() const {
+  NamedTensors state;
+  for (const Parameter& parameter : parameters())
+    state.emplace(parameter.name, parameter.tensor.detach());
+  for (const Buffer& buffer : buffers())
+    if (buffer.persistent) state.emplace(buffer.name, buffer.tensor.detach());
+  return state;
+}
+
+LoadReport Module::load_state_dict(const NamedTensors& state, const LoadOptions& options) {
+  const NamedTensors own = state_dict(), given = renamed(state, options);
+  LoadReport report;
+  for (const auto& [name, tensor] : own)
+    if (!given.contains(name)) report.missing.push_back(name);
+  for (const auto& [name, tensor] : given) {
+    if (const auto found = own.find(name); found == own.end())
+      report.unexpected.push_back(name);
+    else
+      check(found->second.shape() == tensor.shape(),
+            "load_state_dict: '{}' has another shape; got {}; needed {}", name, tensor.shape(),
+            found->second.shape());
+  }
+  const std::size_t wrong = report.missing.size() + report.unexpected.size();
+  if (options.strict && wrong > 0) {
+    std::string which;
+    if (!report.missing.empty()) which = "missing " + listed(report.missing, own);
+    if (!report.unexpected.empty())
+      which += (which.empty() ? "" : "; ") + ("unexpected " + listed(report.unexpected, given));
+    throw Error(
+        fmt::format("load_state_dict: {} of {} names do not match: {}", wrong, own.size(), which),
+        fmt::format("pass a rename map, or {{.strict = false}} to load the {} that match",
+                    own.size() - report.missing.size()));
+  }
+  const NoGrad no_grad;
+  for (const auto& [name, tensor] : own)
+    if (const auto found = given.find(name); found != given.end())
+      Tensor(tensor).copy_(found->second);
+  return report;
+}
+
+void Module::freeze(std::string_view pattern) {
+  for (Parameter& parameter : parameters(pattern)) parameter.tensor.requires_grad_(false);
+}
+
+void Module::unfreeze(std::string_view pattern) {
+  for (Parameter& parameter : parameters(pattern)) parameter.tensor.requires_grad_();
+}
+
+}  // namespace keymix::nn

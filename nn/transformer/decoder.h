@@ -1,0 +1,47 @@
+// The decoder of an encoder-decoder Transformer (Vaswani et al. 2017): causal attention within the
+// target, attention from the target to the encoder's output, and an Mlp, each around a residual
+// connection, with the norms before (pre-LN) or after (post-LN) as in nn/transformer/encoder.h.
+#pragma once
+
+#include "keymix/nn/transformer/encoder.h"
+
+namespace keymix::nn {
+
+struct DecoderBlock : Module {
+  using Options = EncoderBlockOptions;
+
+  LayerNorm norm1;
+  MultiHeadAttention attention;
+  LayerNorm norm2;
+  MultiHeadAttention cross_attention;
+  LayerNorm norm3;
+  Mlp mlp;
+  Dropout dropout;
+
+  DecoderBlock(Scope scope, const EncoderBlockOptions& options);
+
+  // x [B, N, width], memory [B, Nk, width]: the encoder's output. `mask` is for x with itself,
+  // `memory_mask` for x with memory.
+  Tensor operator()(const Tensor& x, const Tensor& memory, const Mask& mask = {.causal = true},
+                    const Mask& memory_mask = {});
+
+ private:
+  bool norm_first_;
+};
+
+struct Decoder : Module {
+  using Options = EncoderOptions;
+
+  ModuleList<DecoderBlock> blocks;
+  std::optional<LayerNorm> norm;  // only with norm_first
+
+  Decoder(Scope scope, const EncoderOptions& options);
+
+  Tensor operator()(Tensor x, const Tensor& memory, const Mask& mask = {.causal = true},
+                    const Mask& memory_mask = {});
+
+ private:
+  bool checkpoint_activations_;
+};
+
+}  // namespace keymix::nn

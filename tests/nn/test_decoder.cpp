@@ -1,0 +1,171 @@
+// Grouped queries, cross-attention, decoder blocks, and decoding step by step.
+#include "keymix/autograd/grad_mode.h"
+#include "keymix/nn/attention/cores.h"
+#include "keymix/nn/transformer/decoder.h"
+#include "keymix/ops/combine.h"
+#include "keymix/ops/create.h"
+#include "keymix/ops/matmul.h"
+#include "support/catch.h"
+#include "support/tensors.h"
+
+#include <cmath>
+
+using namespace keymix;
+using namespace keymix::testing;
+
+namespace {
+
+struct Variant {
+  const char* name;
+  nn::AttentionOptions attention;
+};
+
+std::vector<Variant> variants() {
+  return {{"softmax", nn::Softmax{}},
+          {"mgk", nn::Mgk{.mixing = {nn::softmax_weights, nn::per_head}}},
+          {"mgk, hard", nn::Mgk{.mode = AttentionMode::hard}},
+          {"smgk", nn::Smgk{.components = 3}}};
+}
+
+nn::MultiHeadAttention attention_of(const nn::AttentionOptions& attention,
+                                    std::optional<std::int64_t> kv_heads = std::nullopt) {
+  return nn::MultiHeadAttention(Generator(1), {.width = 8,
+                                               .heads = 4,
+                                               .kv_heads = kv_heads,
+                                               .head_dim = 3,
+                                               .attention = attention});
+}
+
+nn::EncoderBlockOptions block_options(const nn::AttentionOptions& attention, bool norm_first) {
+  return {.width = 8,
+          .heads = 2,
+          .head_dim = 3,
+          .mlp = 12,
+          .norm_first = norm_first,
+          .attention = attention};
+}
+
+}  // namespace
+
+TEST_CASE("grouped queries are heads whose keys and values repeat", "[unit]") {
+  for (const Variant& variant : variants()) {
+    INFO(variant.name);
+    nn::MultiHeadAttention grouped = attention_of(variant.attention, 2);
+    nn::MultiHeadAttention full = attention_of(variant.attention);
+    const std::int64_t components = grouped.core().key_projections();
+    CHECK(grouped.projection.weight.shape() == Shape{4 * 3 + (components + 1) * 2 * 3, 8});
+    // Each of the full layer's key and value blocks is its group's.
+    const auto spread = [&](const Tensor& packed) {
+      TensorList rows{packed.slice(0, 0, 12)};
+      for (std::int64_t part = 0; part <= components; ++part)
+        for (std::int64_t head = 0; head < 4; ++head) {
+          const std::int64_t first = 12 + part * 6 + head / 2 * 3;
+          rows.push_back(packed.slice(0, first, first + 3));
+        }
+      return concat(rows);
+    };
+    NamedTensors state = grouped.state_dict();
+    state["projection.weight"] = spread(state["projection.weight"]);
+    state["projection.bias"] = spread(state["projection.bias"]);
+    full.load_state_dict(state);
+    const Tensor x = uniform_values({2, 5, 8}, 3);
+    CHECK(difference(grouped(x, {.causal = true}), full(x, {.causal = true}), 1e-6) == "");
+  }
+}
+
+TEST_CASE("cross-attention to oneself is self-attention", "[unit]") {
+  for (const Variant& variant : variants()) {
+    INFO(variant.name);
+    nn::MultiHeadAttention attention = attention_of(variant.attention, 2);
+    const Tensor x = uniform_values({2, 5, 8}, 3);
+    CHECK(difference(attention.cross(x, x), attention(x), 1e-6) == "");
+    const Tensor memory = uniform_values({2, 7, 8}, 4);
+    CHECK(attention.cross(x, memory).shape() == Shape{2, 5, 8});
+  }
+  nn::MultiHeadAttention attention = attention_of(nn::Softmax{});
+  CHECK(message_of([&] { attention.cross(zeros({2, 5, 8}), zeros({2, 5, 7})); }) ==
+        "MultiHeadAttention '': got memory [2, 5, 7]; needed [batch, length, 8]");
+}
+
+TEST_CASE("masked memory is memory that is not there", "[unit]") {
+  nn::MultiHeadAttention attention = attention_of(nn::Mgk{});
+  const Tensor x = uniform_values({1, 3, 8}, 3), memory = uniform_values({1, 6, 8}, 4);
+  const Tensor valid = make({1, 1, 1, 1, 0, 0}, {1, 6}, bool_);
+  CHECK(difference(attention.cross(x, memory, {.key_valid = valid}),
+                   attention.cross(x, memory.slice(1, 0, 4)), 1e-6) == "");
+}
+
+TEST_CASE("decoding in pieces gives what one pass gives", "[unit]") {
+  const NoGrad no_grad;
+  const Tensor x = uniform_values({2, 7, 8}, 3);
+  for (const Variant& variant : variants()) {
+    INFO(variant.name);
+    nn::MultiHeadAttention attention = attention_of(variant.attention, 2);
+    const Tensor whole = attention(x, {.causal = true});
+    for (const std::vector<std::int64_t>& pieces :
+         {std::vector<std::int64_t>{7}, {1, 1, 1, 1, 1, 1, 1}, {4, 1, 2}}) {
+      const auto state = attention.make_state(7);
+      TensorList outputs;
+      std::int64_t first = 0;
+      for (const std::int64_t count : pieces) {
+        outputs.push_back(attention.step(x.slice(1, first, first + count), *state));
+        first += count;
+      }
+      CHECK(difference(concat(outputs, 1), whole, 2e-6) == "");
+      CHECK(state->length == 7);
+    }
+  }
+}
+
+TEST_CASE("decoding refuses gradients and a full state", "[unit]") {
+  nn::MultiHeadAttention attention = attention_of(nn::Softmax{});
+  const auto state = attention.make_state(3);
+  CHECK(message_of([&] { attention.step(zeros({1, 1, 8}), *state); }) ==
+        "step '': decoding keeps no gradients; the query requires one; needed NoGrad");
+  const NoGrad no_grad;
+  attention.step(zeros({1, 2, 8}), *state);
+  CHECK(message_of([&] { attention.step(zeros({1, 2, 8}), *state); }) ==
+        "step '': the state is full; got 2 positions after 2; needed at most 3 in all");
+  CHECK(message_of([&] { attention.make_state(0); }) ==
+        "make_state '': no room; got capacity = 0; needed 1 or more");
+  CHECK(message_of([] { attention_of(nn::Softmax{}, 3); }) ==
+        "MultiHeadAttention '': kv_heads do not divide the heads; got heads = 4, kv_heads = 3; "
+        "needed a divisor");
+}
+
+TEST_CASE("a decoder's every parameter gets a gradient, checkpointed or not", "[unit]") {
+  for (const Variant& variant : variants())
+    for (const bool norm_first : {true, false}) {
+      INFO(variant.name << ", norm_first " << norm_first);
+      std::vector<std::vector<double>> gradients[2];
+      for (const bool checkpointed : {false, true}) {
+        nn::Decoder decoder(Generator(2),
+                            {.layers = 2,
+                             .block = block_options(variant.attention, norm_first),
+                             .checkpoint_activations = checkpointed});
+        const Tensor x = uniform_values({2, 4, 8}, 3), memory = uniform_values({2, 6, 8}, 4);
+        (decoder(x, memory) * uniform_values({2, 4, 8}, 5)).sum().backward();
+        for (const nn::Parameter& parameter : decoder.parameters()) {
+          INFO(parameter.name);
+          REQUIRE(parameter.tensor.grad().defined());
+          gradients[checkpointed].push_back(values(parameter.tensor.grad()));
+          double largest = 0;
+          for (double g : gradients[checkpointed].back()) {
+            CHECK(std::isfinite(g));
+            largest = std::max(largest, std::abs(g));
+          }
+          CHECK(largest > 0);
+        }
+      }
+      CHECK(gradients[0] == gradients[1]);
+    }
+}
+
+TEST_CASE("a decoder position does not see what follows it", "[unit]") {
+  const NoGrad no_grad;
+  nn::Decoder decoder(Generator(2), {.layers = 2, .block = block_options(nn::Smgk{}, true)});
+  const Tensor x = uniform_values({1, 6, 8}, 3), memory = uniform_values({1, 4, 8}, 4);
+  const Tensor whole = decoder(x, memory);
+  CHECK(difference(decoder(x.slice(1, 0, 3), memory), whole.slice(1, 0, 3), 2e-6) == "");
+  CHECK(difference(decoder(x, memory.slice(1, 0, 3)), whole, 1e-4) != "");
+}

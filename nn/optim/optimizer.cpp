@@ -3,6 +3,7 @@
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/backends/registry.h"
 #include "keymix/core/error.h"
+#include "keymix/ops/create.h"
 
 #include <cmath>
 #include <map>
@@ -75,6 +76,55 @@ void Optimizer::step(const Rates& rates) {
 
 void Optimizer::zero_grad() {
   for (ParameterState& state : state_) state.parameter.tensor.zero_grad();
+}
+
+NamedTensors Optimizer::state_dict() const {
+  NamedTensors dict;
+  std::vector<std::int64_t> steps;
+  for (const ParameterState& state : state_) {
+    steps.push_back(state.step);
+    if (state.first_moment.defined())
+      dict.emplace(state.parameter.name + ".first_moment", state.first_moment);
+    if (state.second_moment.defined())
+      dict.emplace(state.parameter.name + ".second_moment", state.second_moment);
+  }
+  dict.emplace("steps", from_values(steps, {std::ssize(steps)}));
+  return dict;
+}
+
+void Optimizer::load_state_dict(const NamedTensors& dict) {
+  const auto found_steps = dict.find("steps");
+  check(found_steps != dict.end() && found_steps->second.shape() == Shape{std::ssize(state_)} &&
+            found_steps->second.dtype() == int64,
+        "{}: the state is that of another optimiser; it has {}; needed the steps of {} parameters",
+        name_,
+        found_steps == dict.end() ? "no steps"
+                                  : fmt::format("steps {}", found_steps->second.shape()),
+        state_.size());
+  const std::vector<std::int64_t> steps = to_vector<std::int64_t>(found_steps->second);
+  std::size_t used = 1;
+  const auto moment = [&](const nn::Parameter& parameter, const char* which) -> Tensor {
+    const auto found = dict.find(parameter.name + which);
+    if (found == dict.end()) return {};
+    ++used;
+    check(found->second.shape() == parameter.tensor.shape(),
+          "{}: '{}{}' has another shape; got {}; needed {}", name_, parameter.name, which,
+          found->second.shape(), parameter.tensor.shape());
+    return found->second.to(parameter.tensor.dtype()).to(parameter.tensor.device()) + 0;
+  };
+  const NoGrad no_grad;
+  std::vector<ParameterState> loaded;
+  for (std::size_t i = 0; i < state_.size(); ++i) {
+    const nn::Parameter& parameter = state_[i].parameter;
+    loaded.push_back({.parameter = parameter,
+                      .step = steps[i],
+                      .first_moment = moment(parameter, ".first_moment"),
+                      .second_moment = moment(parameter, ".second_moment")});
+  }
+  check(used == dict.size(),
+        "{}: the state has {} tensors; {} of them belong to these parameters; needed all", name_,
+        dict.size(), used);
+  state_ = std::move(loaded);
 }
 
 bool fused_views(std::span<ParameterState* const> states, TensorList& gradients,

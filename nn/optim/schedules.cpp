@@ -13,17 +13,42 @@ double cosine(double from, double to, double fraction) {
   return to + (from - to) / 2.0 * (std::cos(std::numbers::pi * fraction) + 1.0);
 }
 
+void check_lengths(std::string_view name, std::int64_t warmup, std::int64_t steps,
+                   std::int64_t step) {
+  check(warmup >= 0 && warmup < steps,
+        "{}: impossible lengths; got warmup = {}, steps = {}; needed 0 <= warmup < steps", name,
+        warmup, steps);
+  check(step >= 0, "{}: steps count from 0; got step {}; needed 0 or more", name, step);
+}
+
+double rising(double peak, std::int64_t warmup, std::int64_t step) {
+  return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
+}
+
+// How much of the time after the warm-up has passed, 1 at the end and beyond.
+double fraction_after(std::int64_t warmup, std::int64_t steps, std::int64_t step) {
+  return std::min(1.0, static_cast<double>(step - warmup) / static_cast<double>(steps - warmup));
+}
+
 }  // namespace
 
 Rates WarmupCosine::operator()(std::int64_t step) const {
-  check(warmup >= 0 && warmup < steps,
-        "WarmupCosine: impossible lengths; got warmup = {}, steps = {}; needed "
-        "0 <= warmup < steps",
-        warmup, steps);
-  check(step >= 0, "WarmupCosine: steps count from 0; got step {}; needed 0 or more", step);
-  if (step < warmup) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
-  const double fraction = static_cast<double>(step - warmup) / static_cast<double>(steps - warmup);
-  return cosine(peak, end, std::min(1.0, fraction));
+  check_lengths("WarmupCosine", warmup, steps, step);
+  if (step < warmup) return rising(peak, warmup, step);
+  return cosine(peak, end, fraction_after(warmup, steps, step));
+}
+
+Rates Linear::operator()(std::int64_t step) const {
+  check_lengths("Linear", warmup, steps, step);
+  if (step < warmup) return rising(peak, warmup, step);
+  return peak + (end - peak) * fraction_after(warmup, steps, step);
+}
+
+Rates InverseSqrt::operator()(std::int64_t step) const {
+  check(warmup >= 1, "InverseSqrt: impossible length; got warmup = {}; needed 1 or more", warmup);
+  check(step >= 0, "InverseSqrt: steps count from 0; got step {}; needed 0 or more", step);
+  if (step < warmup) return rising(peak, warmup, step);
+  return peak * std::sqrt(static_cast<double>(warmup) / static_cast<double>(step + 1));
 }
 
 Rates OneCycle::operator()(std::int64_t step) const {

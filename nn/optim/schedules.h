@@ -26,6 +26,29 @@ struct WarmupCosine {
   Rates operator()(std::int64_t step) const;
 };
 
+// Linear from peak / warmup (step 0) to peak (step warmup - 1), then a straight line from peak (step
+// warmup) down to end (step `steps`), where it stays.
+struct Linear {
+  double peak = 1e-3;
+  double end = 0.0;
+  std::int64_t warmup = 0;
+  std::int64_t steps = 0;
+
+  // Throws Error unless 0 <= warmup < steps and step >= 0.
+  Rates operator()(std::int64_t step) const;
+};
+
+// Linear from peak / warmup (step 0) to peak (step warmup - 1), then peak sqrt(warmup / (step + 1)):
+// the schedule of "Attention Is All You Need" (Vaswani et al. 2017), whose peak is
+// (width * warmup)^-1/2.
+struct InverseSqrt {
+  double peak = 1e-3;
+  std::int64_t warmup = 1;
+
+  // Throws Error unless warmup >= 1 and step >= 0.
+  Rates operator()(std::int64_t step) const;
+};
+
 enum class Anneal { linear, cos };
 inline constexpr Anneal linear = Anneal::linear;
 inline constexpr Anneal cos = Anneal::cos;

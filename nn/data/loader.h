@@ -1,0 +1,177 @@
+// DataLoader: batches of a dataset, made ahead of time by a thread of its own.
+//
+//   data::DataLoader<Batch> loader(
+//       examples, data::ShuffledSampler(size, seed, {.batch = 32}),
+//       [](const std::vector<Example>& chosen) { return collate(chosen); });
+//   Batch batch = loader.next();
+//
+// A dataset is anything with size() and operator[]: a vector, or a class that reads files. Batches come
+// in the sampler's order, whatever is prefetched; the position counts what next() has given.
+#pragma once
+
+#include "keymix/core/error.h"
+#include "keymix/nn/data/sampler.h"
+
+#include <concepts>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace keymix::data {
+
+template <typename D>
+concept Dataset = requires(const D& dataset, std::size_t i) {
+  { dataset.size() } -> std::convertible_to<std::size_t>;
+  dataset[i];
+};
+
+// Where a loader is: the next batch is number `batch` of epoch `epoch`. All that a checkpoint keeps.
+struct LoaderPosition {
+  std::int64_t epoch = 0;
+  std::int64_t batch = 0;
+
+  friend bool operator==(const LoaderPosition&, const LoaderPosition&) = default;
+};
+
+struct LoaderOptions {
+  std::int64_t prefetch = 2;  // batches made ahead by a thread; 0: made when they are asked for
+};
+
+// Walks through a sampler's epochs. Belongs to whichever thread makes the batches.
+class SamplerWalk {
+ public:
+  // Throws Error unless the position exists.
+  SamplerWalk(std::shared_ptr<const Sampler> sampler, LoaderPosition position);
+
+  const Indices& indices() const { return plan_[static_cast<std::size_t>(position_.batch)]; }
+  LoaderPosition position() const { return position_; }
+  std::int64_t batches_per_epoch() const { return std::ssize(plan_); }
+  void advance();  // into the next epoch after the last batch
+
+ private:
+  std::shared_ptr<const Sampler> sampler_;
+  LoaderPosition position_;
+  std::vector<Indices> plan_;  // of position_.epoch
+};
+
+template <typename Batch>
+class DataLoader {
+ public:
+  // Keeps the dataset and the sampler. `collate` gets the chosen examples, in order, as
+  // std::vector<Example>; with prefetch it runs on the loader's thread. Throws Error when the sampler
+  // has no batch.
+  template <Dataset D, std::derived_from<Sampler> S, typename Collate>
+  DataLoader(D dataset, S sampler, Collate collate, LoaderOptions options = {})
+      : sampler_(std::make_shared<S>(std::move(sampler))),
+        walk_(sampler_, {}),
+        prefetch_(options.prefetch) {
+    check(prefetch_ >= 0, "DataLoader: impossible prefetch; got {}; needed 0 or more", prefetch_);
+    using Example = std::remove_cvref_t<decltype(std::as_const(dataset)[std::size_t{}])>;
+    make_ = [dataset = std::move(dataset), collate = std::move(collate)](const Indices& indices) {
+      std::vector<Example> chosen;
+      chosen.reserve(indices.size());
+      for (const std::int64_t i : indices) {
+        check(i >= 0 && static_cast<std::size_t>(i) < static_cast<std::size_t>(dataset.size()),
+              "DataLoader: the sampler chose example {}; the dataset has {}", i, dataset.size());
+        chosen.push_back(dataset[static_cast<std::size_t>(i)]);
+      }
+      return Batch(collate(chosen));
+    };
+  }
+  ~DataLoader() { stop(); }
+  DataLoader(const DataLoader&) = delete;
+  DataLoader& operator=(const DataLoader&) = delete;
+
+  // The next batch; after the last of an epoch the first of the next. Throws what dataset or collate
+  // threw for it, and again until seek() goes elsewhere.
+  Batch next() {
+    Made made = prefetch_ > 0 ? take() : make();
+    if (made.failure) std::rethrow_exception(made.failure);
+    position_ = made.after;
+    return std::move(*made.batch);
+  }
+
+  LoaderPosition position() const { return position_; }
+  // Throws Error unless the position exists.
+  void seek(LoaderPosition position) {
+    SamplerWalk walk(sampler_, position);
+    stop();
+    walk_ = std::move(walk);
+    position_ = position;
+  }
+
+ private:
+  struct Made {
+    std::unique_ptr<Batch> batch = nullptr;
+    std::exception_ptr failure = nullptr;
+    LoaderPosition after = {};
+  };
+
+  // The batch at walk_, which moves on unless it failed.
+  Made make() {
+    Made made;
+    try {
+      made.batch = std::make_unique<Batch>(make_(walk_.indices()));
+      walk_.advance();
+      made.after = walk_.position();
+    } catch (...) {
+      made.failure = std::current_exception();
+    }
+    return made;
+  }
+
+  Made take() {
+    if (!thread_.joinable()) thread_ = std::thread([this] { produce(); });
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !ready_.empty(); });
+    if (ready_.front().failure)  // stays: the thread has ended
+      return {.failure = ready_.front().failure};
+    Made made = std::move(ready_.front());
+    ready_.pop_front();
+    changed_.notify_all();
+    return made;
+  }
+
+  void produce() {
+    for (;;) {
+      Made made = make();  // walk_ is this thread's until it has been joined
+      const bool failed = made.failure != nullptr;
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stopping_ || std::ssize(ready_) < prefetch_; });
+      if (stopping_) return;
+      ready_.push_back(std::move(made));
+      changed_.notify_all();
+      if (failed) return;
+    }
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    if (thread_.joinable()) thread_.join();
+    ready_.clear();
+    stopping_ = false;
+  }
+
+  std::shared_ptr<const Sampler> sampler_;
+  SamplerWalk walk_;
+  std::int64_t prefetch_;
+  std::function<Batch(const Indices&)> make_;
+  LoaderPosition position_;
+
+  std::thread thread_;
+  std::mutex mutex_;  // of what follows
+  std::condition_variable changed_;
+  std::deque<Made> ready_;
+  bool stopping_ = false;
+};
+
+}  // namespace keymix::data

@@ -1,0 +1,54 @@
+// Windows of a long stream of tokens, for language models: `length` tokens, and the same moved on by
+// one, which are what a model shall predict.
+//
+//   data::TextWindows train(tokens, {.length = 64, .batch = 12, .seed = 1});
+//   auto [input, target] = train.next();
+//
+// The stream may be a file that is mapped, not read (read_npy): a batch touches only its windows, so
+// memory does not grow with the file.
+#pragma once
+
+#include "keymix/core/tensor.h"
+
+#include <vector>
+
+namespace keymix::data {
+
+struct TextBatch {
+  Tensor input, target;  // int64 [batch, length]
+};
+
+struct TextWindowsOptions {
+  std::int64_t length = 64;
+  std::int64_t batch = 1;
+  std::uint64_t seed = 0;
+};
+
+// Windows at random places, drawn with replacement.
+class TextWindows {
+ public:
+  // tokens: uint8, int32 or int64 [n] on the CPU. Throws Error unless n > length.
+  TextWindows(Tensor tokens, TextWindowsOptions options);
+
+  TextBatch next();
+
+  // Batches so far: the whole of its state, for checkpoints. seek() goes to any.
+  std::int64_t position() const { return position_; }
+  void seek(std::int64_t position);
+
+ private:
+  Tensor tokens_;
+  TextWindowsOptions options_;
+  std::int64_t position_ = 0;
+};
+
+// Windows that begin at `starts`. Throws Error when one runs past the end.
+TextBatch windows_at(const Tensor& tokens, const std::vector<std::int64_t>& starts,
+                     std::int64_t length);
+
+// All windows side by side, 0, length, 2 length, …: one pass over a validation text, in batches. What
+// is left at the end and fills no window is left out.
+std::vector<TextBatch> consecutive_windows(const Tensor& tokens, std::int64_t length,
+                                           std::int64_t batch);
+
+}  // namespace keymix::data

@@ -6,16 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "keymix/nn/train/plot.h"
 #include "keymix/nn/transformer/classifier.h"
 #include "listops/data.h"
 #include "listops/options.h"
 
 namespace listops {
 
-struct Point {
-  std::int64_t step = 0;
-  double value = 0;
-};
+using keymix::train::Point;
 
 struct Result {
   std::string name;

@@ -20,6 +20,7 @@ struct ProgressBarOptions {
   std::string label = {};  // the first column
   std::int64_t label_width = 15;
   std::int64_t total = 1;       // steps
+  std::int64_t first = 0;       // steps done before the clock starts
   std::int64_t line_every = 1;  // steps between lines where `stream` is no terminal
   std::FILE* stream = stdout;
 };

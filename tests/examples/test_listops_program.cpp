@@ -325,9 +325,9 @@ TEST_CASE("listops program: curves are drawn, or the reason is given", "[unit]")
   result.name = "mgk";
   result.loss = {{10, 2.3}, {20, 2.1}};
   result.dev = {{20, 30.0}};
-  const std::string script = curves_script({result}, 17.5, "it's.png");
+  const std::string script = keymix::train::plot_script(curves({result}, 17.5), "it's.png");
   CHECK(script.find("set output 'it''s.png'\n") != std::string::npos);
-  CHECK(script.find("$loss_mgk << END\n10 2.3\n20 2.1\nEND\n") != std::string::npos);
+  CHECK(script.find("$series_0 << END\n10 2.3\n20 2.1\nEND\n") != std::string::npos);
 
   const std::string problem = draw_curves({result}, 17.5, folder.path());
   if (problem == "gnuplot is not installed") {

@@ -1,0 +1,125 @@
+#include "keymix/nn/train/checkpoint.h"
+
+#include "keymix/core/error.h"
+#include "keymix/core/version.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include <unistd.h>
+
+namespace keymix::train {
+namespace {
+
+constexpr const char* kFormatKey = "keymix_checkpoint";
+
+const std::string& text_of(const Metadata& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  check(found != metadata.end(), "checkpoint: it has no '{}'; needed one", key);
+  return found->second;
+}
+
+// Gives the present checkpoint its second name, so that the first can go to the new one. There is a
+// whole file under `path` at every moment.
+void keep_previous(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return;
+  const std::string previous = previous_checkpoint_path(path), link = previous + ".new";
+  ::unlink(link.c_str());
+  const bool kept =
+      ::link(path.c_str(), link.c_str()) == 0 && ::rename(link.c_str(), previous.c_str()) == 0;
+  const int reason = errno;
+  ::unlink(link.c_str());  // rename does nothing when both names are one file already
+  check(kept, "write_checkpoint: cannot keep '{}' as '{}'; {}; needed a folder that takes links",
+        path, previous, std::strerror(reason));
+}
+
+}  // namespace
+
+void Checkpoint::put(const std::string& prefix, const NamedTensors& named) {
+  for (const auto& [name, tensor] : named) tensors.emplace(prefix + "." + name, tensor);
+}
+
+NamedTensors Checkpoint::get(const std::string& prefix) const {
+  NamedTensors named;
+  const std::string start = prefix + ".";
+  for (auto entry = tensors.lower_bound(start);
+       entry != tensors.end() && entry->first.starts_with(start); ++entry)
+    named.emplace(entry->first.substr(start.size()), entry->second);
+  return named;
+}
+
+void Checkpoint::put_integer(const std::string& key, std::int64_t value) {
+  metadata[key] = std::to_string(value);
+}
+
+std::int64_t Checkpoint::integer(const std::string& key) const {
+  const std::string& text = text_of(metadata, key);
+  std::int64_t value = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  check(fault == std::errc() && end == text.data() + text.size(),
+        "checkpoint: '{}' is '{}'; needed a whole number", key, text);
+  return value;
+}
+
+void Checkpoint::put_real(const std::string& key, double value) {
+  metadata[key] = fmt::format("{:a}", value);
+}
+
+double Checkpoint::real(const std::string& key) const {
+  const std::string& text = text_of(metadata, key);
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  check(!text.empty() && end == text.c_str() + text.size(),
+        "checkpoint: '{}' is '{}'; needed a number", key, text);
+  return value;
+}
+
+std::string previous_checkpoint_path(const std::string& path) { return path + ".previous"; }
+
+void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
+  Metadata metadata = checkpoint.metadata;
+  metadata[kFormatKey] = std::to_string(kCheckpointFormat);
+  metadata["keymix_version"] = std::string(version());
+  keep_previous(path);
+  write_safetensors(path, checkpoint.tensors, metadata, {.checksum = true});
+}
+
+Checkpoint read_checkpoint(const std::string& path) {
+  SafetensorsFile file = read_safetensors(path);
+  check(file.metadata.contains("checksum") && file.metadata.contains(kFormatKey),
+        "read_checkpoint: '{}' is not a checkpoint; it has no {}; needed a file of write_checkpoint",
+        path, file.metadata.contains("checksum") ? kFormatKey : "checksum");
+  Checkpoint checkpoint{.tensors = std::move(file.tensors), .metadata = std::move(file.metadata)};
+  const std::int64_t format = checkpoint.integer(kFormatKey);
+  if (format != kCheckpointFormat)
+    throw Error(fmt::format("read_checkpoint: '{}' has another format; got {}; this version reads {}",
+                            path, format, kCheckpointFormat),
+                "it was written by keymix " + text_of(checkpoint.metadata, "keymix_version"));
+  return checkpoint;
+}
+
+Checkpoint read_latest_checkpoint(const std::string& path, std::string& used) {
+  used = path;
+  try {
+    return read_checkpoint(path);
+  } catch (const Error&) {
+    const std::string previous = previous_checkpoint_path(path);
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(previous, error)) throw;
+    try {
+      Checkpoint checkpoint = read_checkpoint(previous);
+      used = previous;
+      return checkpoint;
+    } catch (const Error&) {
+    }
+    throw;
+  }
+}
+
+}  // namespace keymix::train

@@ -1,0 +1,46 @@
+// Checkpoints: one file that holds everything a training run has to remember.
+//
+// A checkpoint is a safetensors file with a checksum over all its bytes. It is written beside the old
+// one and takes its place in one step; the one before is kept as "<name>.previous". Whatever happens,
+// power cuts included, one of the two is whole.
+#pragma once
+
+#include "keymix/core/safetensors.h"
+
+#include <cstdint>
+#include <string>
+
+namespace keymix::train {
+
+// The format of what is inside: a reader refuses another.
+inline constexpr int kCheckpointFormat = 1;
+
+struct Checkpoint {
+  NamedTensors tensors = {};
+  Metadata metadata = {};
+
+  // Adds tensors under "<prefix>.<name>"; takes them out again.
+  void put(const std::string& prefix, const NamedTensors& named);
+  NamedTensors get(const std::string& prefix) const;
+
+  // Numbers as text in the metadata. Throw Error when the key is missing or no such number.
+  void put_integer(const std::string& key, std::int64_t value);
+  std::int64_t integer(const std::string& key) const;
+  void put_real(const std::string& key, double value);  // exact, in hexadecimal
+  double real(const std::string& key) const;
+};
+
+std::string previous_checkpoint_path(const std::string& path);
+
+// Throws Error when it cannot be written; the old files then are as they were.
+void write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
+
+// Throws Error when the file is missing, damaged (every changed byte is noticed), no checkpoint, or of
+// another format.
+Checkpoint read_checkpoint(const std::string& path);
+
+// As read_checkpoint; when that fails and there is a previous one, the previous one, with `used` saying
+// which. Throws the first file's Error when both fail.
+Checkpoint read_latest_checkpoint(const std::string& path, std::string& used);
+
+}  // namespace keymix::train

@@ -1,0 +1,39 @@
+// Curves over the steps of a training, drawn by gnuplot into one PNG.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace keymix::train {
+
+struct Point {
+  std::int64_t step = 0;
+  double value = 0;
+};
+
+struct Series {
+  std::string title = {};
+  std::vector<Point> points = {};
+  int colour = 0;  // 0, 1, 2: series of one thing share one across plots
+  bool marks = false;
+  bool dashed = false;
+};
+
+struct Plot {
+  std::string title = {};
+  std::string y_label = {};
+  std::vector<Series> series = {};
+  std::optional<std::pair<double, double>> y_range = std::nullopt;
+  bool key_at_left = false;
+};
+
+// The gnuplot script, with the data in it, that draws the plots side by side into `png`.
+std::string plot_script(const std::vector<Plot>& plots, const std::string& png);
+
+// Draws `png`. Returns "" or, in a few words, why there is no drawing; an older one then stays.
+std::string draw_plots(const std::vector<Plot>& plots, const std::string& png);
+
+}  // namespace keymix::train

@@ -1,0 +1,123 @@
+// Trainer's state as a checkpoint, out and in.
+#include "keymix/autograd/grad_mode.h"
+#include "keymix/core/error.h"
+#include "keymix/nn/train/trainer.h"
+#include "keymix/ops/create.h"
+
+#include <filesystem>
+
+namespace keymix::train {
+namespace {
+
+constexpr const char* kConfig = "config.";
+
+// The settings of a checkpoint against those of this run.
+void check_config(const Checkpoint& checkpoint, const Metadata& config, const std::string& path) {
+  std::string differences;
+  const auto differ = [&](const std::string& name, const std::string& then,
+                          const std::string& now) {
+    differences += fmt::format("{}{} was {}, now {}", differences.empty() ? "" : "; ", name, then,
+                               now);
+  };
+  for (const auto& [name, now] : config) {
+    const auto then = checkpoint.metadata.find(kConfig + name);
+    if (then == checkpoint.metadata.end())
+      differ(name, "unset", now);
+    else if (then->second != now)
+      differ(name, then->second, now);
+  }
+  for (const auto& [key, then] : checkpoint.metadata)
+    if (key.starts_with(kConfig) && !config.contains(key.substr(std::string(kConfig).size())))
+      differ(key.substr(std::string(kConfig).size()), then, "unset");
+  if (!differences.empty())
+    throw Error(fmt::format("resume: '{}' is of a run with other settings; {}", path, differences),
+                "resume with the settings of the first run, or begin in another folder");
+}
+
+Tensor as_tensor(const std::vector<std::int64_t>& values) {
+  return from_values(values, {std::ssize(values)});
+}
+
+const Tensor& tensor_of(const NamedTensors& tensors, const std::string& name,
+                        const std::string& path) {
+  const auto found = tensors.find(name);
+  check(found != tensors.end() && found->second.dtype() == int64 && found->second.ndim() == 1,
+        "resume: '{}' has no position of '{}'; needed what this run tracks", path, name);
+  return found->second;
+}
+
+}  // namespace
+
+std::vector<std::vector<std::int64_t>> Trainer::positions() const {
+  std::vector<std::vector<std::int64_t>> all;
+  for (const Tracked& tracked : tracked_) all.push_back(tracked.position());
+  return all;
+}
+
+void Trainer::seek(const std::vector<std::vector<std::int64_t>>& positions) {
+  for (std::size_t i = 0; i < tracked_.size(); ++i) tracked_[i].seek(positions[i]);
+}
+
+Checkpoint Trainer::make_checkpoint() const {
+  Checkpoint checkpoint;
+  checkpoint.put("model", model_.state_dict());
+  checkpoint.put("optimizer", optimizer_.state_dict());
+  if (ema_) checkpoint.put("ema", ema_->state_dict());
+  NamedTensors places;
+  for (const Tracked& tracked : tracked_)
+    places.emplace(tracked.name, as_tensor(tracked.position()));
+  checkpoint.put("position", places);
+  checkpoint.put_integer("step", progress_.step);
+  checkpoint.put_real("loss_sum", progress_.loss_sum);
+  checkpoint.put_integer("loss_count", progress_.loss_count);
+  checkpoint.put_real("smooth_loss", progress_.smooth_loss);
+  checkpoint.put_real("best", progress_.best);
+  checkpoint.put_integer("best_step", progress_.best_step);
+  checkpoint.put_integer("evaluations_since_best", progress_.evaluations_since_best);
+  for (const auto& [name, value] : options_.config) checkpoint.metadata[kConfig + name] = value;
+  return checkpoint;
+}
+
+void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
+  check_config(checkpoint, options_.config, path);
+  Progress progress{.step = checkpoint.integer("step"),
+                    .loss_sum = checkpoint.real("loss_sum"),
+                    .loss_count = checkpoint.integer("loss_count"),
+                    .smooth_loss = checkpoint.real("smooth_loss"),
+                    .best = checkpoint.real("best"),
+                    .best_step = checkpoint.integer("best_step"),
+                    .evaluations_since_best = checkpoint.integer("evaluations_since_best")};
+  progress.resumed_from = progress.step;
+  const NamedTensors ema = checkpoint.get("ema");
+  check(ema.empty() != ema_.has_value(),
+        "resume: '{}' was written {} averaged weights; this run is {} them", path,
+        ema.empty() ? "without" : "with", ema_ ? "with" : "without");
+  const NamedTensors places = checkpoint.get("position");
+  std::vector<std::vector<std::int64_t>> positions;
+  for (const Tracked& tracked : tracked_)
+    positions.push_back(to_vector<std::int64_t>(tensor_of(places, tracked.name, path)));
+  check(places.size() == tracked_.size(),
+        "resume: '{}' has positions of {} sources; this run tracks {}", path, places.size(),
+        tracked_.size());
+  model_.load_state_dict(checkpoint.get("model"));
+  optimizer_.load_state_dict(checkpoint.get("optimizer"));
+  if (ema_) ema_->load_state_dict(ema);
+  seek(positions);
+  progress_ = progress;
+}
+
+void Trainer::load_best() {
+  check(!options_.folder.empty() && !validations_.empty(),
+        "load_best: nothing was kept; needed a folder and a validation");
+  model_.load_state_dict(read_checkpoint(best_path()).get("model"));
+}
+
+std::string Trainer::checkpoint_path() const {
+  return (std::filesystem::path(options_.folder) / "checkpoint.safetensors").string();
+}
+
+std::string Trainer::best_path() const {
+  return (std::filesystem::path(options_.folder) / "best.safetensors").string();
+}
+
+}  // namespace keymix::train

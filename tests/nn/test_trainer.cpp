@@ -1,0 +1,323 @@
+// The training loop: it is the loop one would write, and a run that goes on is one that never stopped.
+#include "core/file_helpers.h"
+#include "keymix/autograd/grad_mode.h"
+#include "keymix/backends/cpu/parallel.h"
+#include "keymix/nn/attention/cores.h"
+#include "keymix/nn/data/text_windows.h"
+#include "keymix/nn/layers/linear.h"
+#include "keymix/nn/optim/adam.h"
+#include "keymix/nn/optim/clip.h"
+#include "keymix/nn/optim/schedules.h"
+#include "keymix/nn/optim/sgd.h"
+#include "keymix/nn/train/metrics.h"
+#include "keymix/nn/train/trainer.h"
+#include "keymix/nn/transformer/language_model.h"
+#include "keymix/ops/create.h"
+#include "keymix/ops/loss.h"
+#include "keymix/ops/unary.h"
+
+#include <csignal>
+
+using namespace keymix;
+using namespace keymix::testing;
+using train::TrainerOptions;
+using train::TrainResult;
+
+namespace {
+
+std::vector<std::vector<double>> weights(const nn::Module& model) {
+  std::vector<std::vector<double>> all;
+  for (const nn::Parameter& parameter : model.parameters()) all.push_back(values(parameter.tensor));
+  return all;
+}
+
+// A little language model with dropout, its data and its optimiser: everything that has a state.
+struct Setup {
+  Tensor tokens = randint_tokens();
+  nn::LanguageModel model{Generator(3),
+                          {.vocab = 9,
+                           .context = 8,
+                           .width = 8,
+                           .layers = 1,
+                           .heads = 2,
+                           .head_dim = 4,
+                           .dropout = 0.2,
+                           .attention_dropout = 0.1,
+                           .attention = nn::Mgk{}}};
+  optim::AdamW adam{model.parameters(), {.weight_decay = 0.1}};
+  optim::OneCycle rate{.max_lr = 1e-2, .steps = 20};
+  data::TextWindows windows{tokens, {.length = 8, .batch = 4, .seed = 5}};
+
+  static Tensor randint_tokens() {
+    Generator rng(1);
+    return randint(0, 9, {300}, rng);
+  }
+  Tensor loss() {
+    const data::TextBatch batch = windows.next();
+    return cross_entropy(model(batch.input), batch.target);
+  }
+  TrainResult train(TrainerOptions options, int interrupt_at = -1) {
+    options.steps = 20;
+    options.progress = nullptr;
+    options.tensorboard = false;
+    options.log_every = 3;
+    train::Trainer trainer(model, adam, rate, options);
+    trainer.track("windows", windows);
+    trainer.validate("loss", [&] {
+      const auto batch = data::windows_at(tokens, {0, 50, 100}, 8);
+      return cross_entropy(model(batch.input), batch.target).item();
+    });
+    return trainer.run([&] {
+      if (windows.position() == interrupt_at) std::raise(SIGINT);
+      return loss();
+    });
+  }
+};
+
+// metrics.jsonl without what depends on the clock.
+std::string lines_without_times(const std::string& path) {
+  std::string text;
+  train::MetricsFile::read(path, [&](const std::string& event, std::int64_t step,
+                                     const train::Numbers& numbers) {
+    text += fmt::format("{} {}", event, step);
+    for (const auto& [name, value] : numbers)
+      if (name.find("ms") != 0) text += fmt::format(" {}={:a}", name, value);
+    text += "\n";
+  });
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("the trainer is the loop one would write", "[unit]") {
+  Setup by_hand, by_trainer;
+  for (int step = 0; step < 20; ++step) {
+    by_hand.loss().backward();
+    clip_grad_norm(by_hand.model.parameters(), 0.5);
+    by_hand.adam.step(by_hand.rate(step));
+    by_hand.adam.zero_grad();
+  }
+  const TrainResult result = by_trainer.train({.clip = 0.5});
+  CHECK(result.ending == TrainResult::Ending::finished);
+  CHECK(result.steps == 20);
+  CHECK(result.losses.size() == 7);  // 3, 6, …, 18, 20
+  CHECK(weights(by_trainer.model) == weights(by_hand.model));
+}
+
+TEST_CASE("an interrupted run goes on bit by bit, at any step, with other threads", "[unit]") {
+  const int threads = num_threads();
+  const TempFolder whole_folder;
+  Setup whole;
+  whole.train({.folder = whole_folder / "run", .evaluate_every = 4, .ema_decay = 0.9});
+  const std::string wanted = lines_without_times(whole_folder / "run/metrics.jsonl");
+  for (const int stop : {1, 4, 7, 19}) {
+    INFO("stopped after step " << stop);
+    const TempFolder folder;
+    const TrainerOptions options{
+        .folder = folder / "run", .evaluate_every = 4, .ema_decay = 0.9, .resume = true};
+    Setup first;
+    const TrainResult interrupted = first.train(options, stop - 1);
+    CHECK(interrupted.ending == TrainResult::Ending::interrupted);
+    CHECK(interrupted.steps == stop);
+    set_num_threads(stop % 3 + 1);
+    Setup second;
+    const TrainResult finished = second.train(options);
+    set_num_threads(threads);
+    CHECK(finished.resumed_from == stop);
+    CHECK(finished.ending == TrainResult::Ending::finished);
+    CHECK(weights(second.model) == weights(whole.model));
+    CHECK(lines_without_times(folder / "run/metrics.jsonl") == wanted);
+    CHECK(values(train::read_checkpoint(folder / "run/best.safetensors").tensors.begin()->second) ==
+          values(train::read_checkpoint(whole_folder / "run/best.safetensors")
+                     .tensors.begin()->second));
+  }
+}
+
+TEST_CASE("a crash loses the steps since the last checkpoint and nothing else", "[unit]") {
+  const TempFolder folder;
+  Setup whole, first, second;
+  whole.train({});
+  const TrainerOptions options{.folder = folder / "run", .checkpoint_every = 5, .resume = true};
+  int calls = 0;
+  TrainerOptions quiet = options;
+  quiet.steps = 20;
+  quiet.progress = nullptr;
+  train::Trainer trainer(first.model, first.adam, first.rate, quiet);
+  trainer.track("windows", first.windows);
+  CHECK(message_of([&] {
+          trainer.run([&] {
+            check(++calls != 13, "the power went out");
+            return first.loss();
+          });
+        }) == "the power went out");
+  const train::Checkpoint saved = train::read_checkpoint(trainer.checkpoint_path());
+  CHECK(saved.integer("step") == 10);
+  // A run that tracks the same and validates besides goes on from there.
+  const TrainResult result = second.train(options);
+  CHECK(result.resumed_from == 10);
+  CHECK(weights(second.model) == weights(whole.model));
+}
+
+TEST_CASE("accumulated batches make the step of one large batch", "[unit]") {
+  const auto train_linear = [](std::int64_t accumulate) {
+    nn::Linear model(Generator(1), {.in = 3, .out = 1});
+    optim::Sgd sgd(model.parameters());
+    train::Trainer trainer(model, sgd, optim::Constant{.lr = 0.1},
+                           {.steps = 5, .accumulate = accumulate, .progress = nullptr});
+    const Tensor x = uniform_values({40, 3}, 2);
+    std::int64_t row = 0;
+    const std::int64_t rows = 8 / accumulate;
+    trainer.run([&] {
+      row += rows;
+      return square(model(x.slice(0, row - rows, row)) - 1).mean();
+    });
+    return values(model.weight);
+  };
+  CHECK(difference(train_linear(4), train_linear(1), 1e-6) == "");
+}
+
+TEST_CASE("early stopping, the best weights, and averaged ones", "[unit]") {
+  const TempFolder folder;
+  nn::Linear model(Generator(1), {.in = 1, .out = 1});
+  optim::Sgd sgd(model.parameters());
+  train::Trainer trainer(model, sgd, optim::Constant{.lr = 0.1},
+                         {.steps = 100,
+                          .folder = folder / "run",
+                          .evaluate_every = 2,
+                          .patience = 3,
+                          .tensorboard = false,
+                          .progress = nullptr});
+  const std::vector<double> scores{3, 5, 4, 4, 5, 9, 9};
+  std::size_t evaluation = 0;
+  std::vector<double> best_weight;
+  trainer.validate(
+      "score",
+      [&] {
+        CHECK_FALSE(model.training());
+        CHECK_FALSE(grad_enabled());
+        if (scores[evaluation] == 5 && best_weight.empty()) best_weight = values(model.weight);
+        return scores[evaluation++];
+      },
+      train::Better::higher);
+  const TrainResult result =
+      trainer.run([&] { return square(model(ones({4, 1})) - 3).mean(); });
+  CHECK(result.ending == TrainResult::Ending::stopped_early);
+  CHECK(result.steps == 10);  // 5 at step 4, then three evaluations without a better one
+  CHECK(result.best == 5.0);
+  CHECK(result.best_step == 4);
+  CHECK(model.training());
+  CHECK(values(model.weight) != best_weight);
+  trainer.load_best();
+  CHECK(values(model.weight) == best_weight);
+}
+
+TEST_CASE("a loss that is no number names its op and keeps the checkpoint", "[unit]") {
+  const TempFolder folder;
+  nn::Linear model(Generator(1), {.in = 1, .out = 1});
+  optim::Sgd sgd(model.parameters());
+  train::Trainer trainer(model, sgd, optim::Constant{.lr = 0.1},
+                         {.steps = 10,
+                          .folder = folder / "run",
+                          .checkpoint_every = 1,
+                          .tensorboard = false,
+                          .progress = nullptr});
+  Generator place(0);
+  trainer.track("place", place);
+  const std::string error = message_of([&] {
+    trainer.run([&] {
+      place.reserve(4);
+      const double bad = place.state().offset == 4 ? -1.0 : 1.0;
+      return (model(ones({2, 1})) * 0 + log(full({2, 1}, bad))).mean();
+    });
+  });
+  CHECK(error ==
+        "train: the loss or the gradients' norm is nan at step 4; needed a finite number; log: the "
+        "result [2, 1] has a NaN; anomaly mode needs finite values\n  hint: a smaller learning "
+        "rate, a longer warm-up or clip = 1; the last good checkpoint is " +
+            trainer.checkpoint_path());
+  CHECK(train::read_checkpoint(trainer.checkpoint_path()).integer("step") == 3);
+}
+
+TEST_CASE("resume refuses another model, other settings, other data, other weights", "[unit]") {
+  const TempFolder folder;
+  TrainerOptions options{.folder = folder / "run", .resume = true, .config = {{"width", "8"}}};
+  Setup setup;
+  setup.train(options);
+  const auto error = [&](const std::function<void(TrainerOptions&)>& change) {
+    TrainerOptions changed = options;
+    change(changed);
+    Setup again;
+    const auto before = weights(again.model);
+    const std::string text = message_of([&] { again.train(changed); });
+    CHECK(weights(again.model) == before);
+    return text;
+  };
+  const std::string path = folder / "run/checkpoint.safetensors";
+  CHECK(error([](TrainerOptions& o) { o.config["width"] = "16"; }) ==
+        "resume: '" + path +
+            "' is of a run with other settings; width was 8, now 16\n  hint: resume with the "
+            "settings of the first run, or begin in another folder");
+  CHECK(error([](TrainerOptions& o) { o.config = {{"depth", "2"}}; })
+            .find("depth was unset, now 2; width was 8, now unset") != std::string::npos);
+  CHECK(error([](TrainerOptions& o) { o.ema_decay = 0.9; }) ==
+        "resume: '" + path + "' was written without averaged weights; this run is with them");
+
+  nn::Linear other(Generator(1), {.in = 1, .out = 1});
+  optim::Sgd sgd(other.parameters());
+  options.progress = nullptr;
+  options.tensorboard = false;
+  train::Trainer trainer(other, sgd, optim::Constant{}, options);
+  const auto loss = [&] { return other(ones({1, 1})).sum(); };
+  CHECK(message_of([&] { trainer.run(loss); }) ==
+        "resume: '" + path + "' has positions of 2 sources; this run tracks 1");
+  data::TextWindows windows(Setup::randint_tokens(), {.length = 2});
+  trainer.track("windows", windows);
+  CHECK(message_of([&] { trainer.run(loss); }).starts_with("load_state_dict: "));
+  CHECK(windows.position() == 0);
+}
+
+TEST_CASE("the trainer refuses impossible options and losses", "[unit]") {
+  nn::Linear model(Generator(1), {.in = 1, .out = 1});
+  optim::Sgd sgd(model.parameters());
+  const auto error = [&](TrainerOptions options) {
+    options.progress = nullptr;
+    return message_of([&] {
+      train::Trainer(model, sgd, optim::Constant{}, options).run([] { return zeros({2}); });
+    });
+  };
+  CHECK(error({.steps = 0}) ==
+        "Trainer: nothing to do; got steps = 0, accumulate = 1; needed 1 or more");
+  CHECK(error({.clip = -1}).starts_with("Trainer: impossible options; got clip = -1"));
+  CHECK(error({.resume = true}) ==
+        "Trainer: resume needs a folder; got none; needed the folder of the first run");
+  CHECK(error({}) == "Trainer: got a loss [2]; needed one element");
+  const TempFolder folder;
+  write_bytes(folder / "file", "x");
+  CHECK(error({.folder = folder / "file/run"})
+            .starts_with("Trainer: cannot make folder '" + (folder / "file/run") + "'"));
+  CHECK(message_of([&] { train::Trainer(model, sgd, nullptr, {}); }) ==
+        "Trainer: got no schedule; needed one, such as optim::Constant");
+}
+
+TEST_CASE("plain lines when piped: loss, validation, rate, time left", "[unit]") {
+  const TempFolder folder;
+  const std::string path = folder / "out";
+  {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(path.c_str(), "w"),
+                                                              std::fclose);
+    nn::Linear model(Generator(1), {.in = 1, .out = 1});
+    optim::Sgd sgd(model.parameters());
+    train::Trainer trainer(model, sgd, optim::Constant{.lr = 0},
+                           {.steps = 4,
+                            .label = "line",
+                            .evaluate_every = 2,
+                            .items_per_step = 10,
+                            .progress = out.get()});
+    trainer.validate("dev", [] { return 0.5; });
+    trainer.run([&] { return model(ones({1, 1})).sum() * 0 + 2.0; });
+  }
+  const std::string text = read_bytes(path);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 2);
+  CHECK(text.starts_with("line           2/4  loss 2.000  dev 0.500  "));
+  CHECK(text.find(" tok/s  0:00 left\n") != std::string::npos);
+}

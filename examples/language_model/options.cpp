@@ -1,0 +1,234 @@
+#include "language_model/options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "keymix/backends/cpu/parallel.h"
+#include "keymix/core/error.h"
+#include "keymix/core/version.h"
+
+namespace language_model {
+namespace {
+
+namespace nn = keymix::nn;
+
+const std::vector<std::string> kAttentions = {"softmax", "mgk", "smgk"};
+
+template <typename T>
+T number_of(const keymix::Metadata& metadata, const std::string& name) {
+  const auto found = metadata.find("config." + name);
+  const std::string text = found == metadata.end() ? "" : found->second;
+  T value{};
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  keymix::check(fault == std::errc() && end == text.data() + text.size(),
+                "checkpoint: '{}' is '{}'; needed a number, as language_model writes it", name,
+                text);
+  return value;
+}
+
+void check_range(const char* flag, std::int64_t value, std::int64_t low, std::int64_t high) {
+  keymix::check(value >= low && value <= high, "{}: out of range; got {}; needed {} to {}", flag,
+                value, low, high);
+}
+
+void check_model(const ModelOptions& model) {
+  keymix::check(
+      std::find(kAttentions.begin(), kAttentions.end(), model.attention) != kAttentions.end(),
+      "--attention: unknown choice; got '{}'; needed one of {}", model.attention,
+      fmt::join(kAttentions, ", "));
+  check_range("--heads", model.heads, 1, 1024);
+  check_range("--head-dim", model.head_dim, 1, 65536);
+  check_range("--components", model.components, 1, 64);
+  check_range("--layers", model.layers, 1, 1000);
+  check_range("--width", model.width, 1, 65536);
+  check_range("--context", model.context, 1, 1'000'000);
+  keymix::check(model.dropout >= 0 && model.dropout < 1,
+                "--dropout: out of range; got {}; needed 0 <= p < 1", model.dropout);
+}
+
+void check_training(const TrainOptions& training) {
+  if (training.text.empty())
+    throw keymix::Error("--text: no text to train on; needed a file",
+                        "language_model --text FILE, or language_model --help");
+  check_range("--steps", training.steps, 1, 1'000'000'000);
+  check_range("--batch", training.batch, 1, 1'000'000);
+  check_range("--warmup", training.warmup, 0, training.steps - 1);
+  check_range("--eval-every", training.eval_every, 1, 1'000'000'000);
+  for (const auto& [flag, value] :
+       {std::pair{"--lr", training.lr}, {"--weight-decay", training.weight_decay},
+        {"--clip", training.clip}})
+    keymix::check(std::isfinite(value) && value >= 0,
+                  "{}: out of range; got {}; needed 0 or more", flag, value);
+}
+
+// "--steps N   training steps [2000]"
+class Formatter : public CLI::Formatter {
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_type_size() == 0 ? "" : " " + option->get_type_name();
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    const std::string value = option->get_default_str();
+    return option->get_description() + (value.empty() ? "" : fmt::format(" [{}]", value));
+  }
+};
+
+struct Adder {
+  CLI::App& app;
+  std::string group;
+
+  template <typename T>
+  CLI::Option* operator()(const char* flag, T& value, const char* what, const char* type) const {
+    return app.add_option(flag, value, what)->type_name(type)->group(group);
+  }
+};
+
+void add_training_flags(CLI::App& app, Options& options) {
+  const Adder model{app, "Model"};
+  model("--attention", options.model.attention, "softmax, mgk or smgk", "NAME");
+  model("--heads", options.model.heads, "attention heads", "N");
+  model("--head-dim", options.model.head_dim, "width of a head", "N");
+  model("--components", options.model.components, "keys per mixture, of mgk and smgk", "M");
+  model("--layers", options.model.layers, "blocks", "N");
+  model("--width", options.model.width, "width of the model", "N");
+  model("--context", options.model.context, "characters it sees", "N");
+  model("--dropout", options.model.dropout, "probability", "P");
+  TrainOptions& training = options.training;
+  const Adder train{app, "Training"};
+  train("--text", training.text, "the text to learn, UTF-8; its last tenth is for validation",
+        "FILE");
+  train("--steps", training.steps, "training steps", "N");
+  train("--batch", training.batch, "windows a step", "N");
+  train("--lr", training.lr, "highest learning rate; it falls to a tenth along a cosine", "X");
+  train("--warmup", training.warmup, "steps of linear warm-up", "N");
+  train("--weight-decay", training.weight_decay, "of matrices", "X");
+  train("--clip", training.clip, "largest norm of the gradients; 0: no clipping", "X");
+  train("--eval-every", training.eval_every, "steps between evaluations and checkpoints", "N");
+  train("--seed", training.seed, "of weights and windows", "N");
+  const Adder run{app, "Run"};
+  run("--out", training.out, "folder for checkpoints, metrics and curves", "FOLDER");
+  app.add_flag("--resume", training.resume, "go on from the checkpoint in --out")->group("Run");
+  run("--threads", options.threads, "threads", "N");
+}
+
+void add_generation_flags(CLI::App& app, Options& options) {
+  const Adder add{app, "Generation"};
+  add("--from", options.from, "folder of a training, or a checkpoint", "PATH")->required();
+  add("--prompt", options.prompt, "text to go on from", "TEXT")->default_str("a line break");
+  add("--length", options.generation.length, "characters to write", "N");
+  add("--temperature", options.generation.temperature,
+      "below 1 bolder, above 1 wilder; 0: always the likeliest", "X");
+  add("--top-k", options.generation.top_k, "choose among the k likeliest; 0: among all", "K");
+  add("--top-p", options.generation.top_p, "… and among those that together have this probability",
+      "P");
+  add("--seed", options.seed, "of the choices", "N");
+  add("--threads", options.threads, "threads", "N");
+}
+
+void set_style(CLI::App& app) {
+  auto formatter = std::make_shared<Formatter>();
+  formatter->column_width(26);
+  app.formatter(formatter);
+  app.option_defaults()->always_capture_default();
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
+}  // namespace
+
+nn::LanguageModelOptions ModelOptions::model(std::int64_t vocab) const {
+  const nn::Mixing mixing{.kind = nn::softmax_weights, .shared = nn::per_head};
+  nn::AttentionOptions core = nn::Softmax{};
+  if (attention == "mgk") core = nn::Mgk{.components = components, .mixing = mixing};
+  if (attention == "smgk") core = nn::Smgk{.components = components, .mixing = mixing};
+  return {.vocab = vocab,
+          .context = context,
+          .width = width,
+          .layers = layers,
+          .heads = heads,
+          .head_dim = head_dim,
+          .dropout = dropout,
+          .attention_dropout = dropout,
+          .attention = core};
+}
+
+std::string ModelOptions::description() const {
+  std::string text = fmt::format("{}, {} heads of {}", attention, heads, head_dim);
+  if (attention != "softmax") text += fmt::format(", {} keys each", components);
+  return text;
+}
+
+keymix::Metadata ModelOptions::metadata() const {
+  return {{"attention", attention},
+          {"heads", std::to_string(heads)},
+          {"head_dim", std::to_string(head_dim)},
+          {"components", std::to_string(components)},
+          {"layers", std::to_string(layers)},
+          {"width", std::to_string(width)},
+          {"context", std::to_string(context)},
+          {"dropout", fmt::format("{}", dropout)}};
+}
+
+ModelOptions ModelOptions::from_metadata(const keymix::Metadata& metadata) {
+  const auto attention = metadata.find("config.attention");
+  keymix::check(attention != metadata.end(),
+                "checkpoint: it does not say which attention it has; needed one that "
+                "language_model wrote");
+  ModelOptions options{.attention = attention->second,
+                       .heads = number_of<std::int64_t>(metadata, "heads"),
+                       .head_dim = number_of<std::int64_t>(metadata, "head_dim"),
+                       .components = number_of<std::int64_t>(metadata, "components"),
+                       .layers = number_of<std::int64_t>(metadata, "layers"),
+                       .width = number_of<std::int64_t>(metadata, "width"),
+                       .context = number_of<std::int64_t>(metadata, "context"),
+                       .dropout = number_of<double>(metadata, "dropout")};
+  check_model(options);
+  return options;
+}
+
+Options parse_options(const std::vector<std::string>& arguments) {
+  Options options;
+  options.threads = keymix::num_threads();
+  bool version = false;
+  CLI::App app{"Trains a character-level language model on any text, and writes with it.",
+               "language_model"};
+  set_style(app);
+  app.require_subcommand(0, 1);
+  add_training_flags(app, options);
+  app.add_flag("--version", version, "print the version and end")->group("Run");
+  CLI::App* generate = app.add_subcommand("generate", "write text with a trained model");
+  CLI::App* evaluate = app.add_subcommand("evaluate", "the loss of a trained model on a text");
+  for (CLI::App* sub : {generate, evaluate}) set_style(*sub);
+  add_generation_flags(*generate, options);
+  const Adder add{*evaluate, "Evaluation"};
+  add("--from", options.from, "folder of a training, or a checkpoint", "PATH")->required();
+  add("--text", options.training.text, "the text; its last tenth is evaluated", "FILE")->required();
+  add("--threads", options.threads, "threads", "N");
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::CallForHelp&) {
+    const CLI::App& asked = generate->parsed() ? *generate : evaluate->parsed() ? *evaluate : app;
+    options.action = Action::answer;
+    options.answer = asked.help();
+    return options;
+  } catch (const CLI::ParseError& error) {
+    throw keymix::Error(fmt::format("flags: {}; needed values as --help has them", error.what()));
+  }
+  check_range("--threads", options.threads, 1, 256);
+  if (version) {
+    options.action = Action::answer;
+    options.answer = fmt::format("keymix {}\n", keymix::version());
+  } else if (generate->parsed()) {
+    options.action = Action::generate;
+  } else if (evaluate->parsed()) {
+    options.action = Action::evaluate;
+  } else {
+    check_model(options.model);
+    check_training(options.training);
+  }
+  return options;
+}
+
+}  // namespace language_model

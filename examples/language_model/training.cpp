@@ -1,0 +1,92 @@
+#include "language_model/training.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "keymix/keymix.h"
+
+namespace language_model {
+
+using namespace keymix;
+
+double mean_loss(nn::LanguageModel& model, const Tensor& tokens) {
+  const NoGrad no_grad;
+  double sum = 0;
+  std::int64_t windows = 0;
+  for (const data::TextBatch& batch : data::consecutive_windows(tokens, model.context(), 64)) {
+    const std::int64_t count = batch.input.size(0);
+    sum += cross_entropy(model(batch.input), batch.target).item() * static_cast<double>(count);
+    windows += count;
+  }
+  return sum / static_cast<double>(windows);
+}
+
+optim::AdamW make_optimizer(const nn::LanguageModel& model, double weight_decay) {
+  const auto is_matrix = [](const nn::Parameter& p) { return p.tensor.ndim() >= 2; };
+  return optim::AdamW({{.parameters = model.parameters(is_matrix), .weight_decay = weight_decay},
+                       {.parameters = model.parameters(std::not_fn(is_matrix))}},
+                      {.betas = {0.9, 0.99}});
+}
+
+train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
+                         const Vocabulary& vocabulary, const Options& options,
+                         std::FILE* progress) {
+  const TrainOptions& training = options.training;
+  optim::AdamW adam = make_optimizer(model, training.weight_decay);
+  const optim::WarmupCosine rate{.peak = training.lr,
+                                 .end = training.lr / 10,
+                                 .warmup = training.warmup,
+                                 .steps = training.steps};
+  data::TextWindows windows(corpus.train, {.length = options.model.context,
+                                           .batch = training.batch,
+                                           .seed = training.seed});
+  Metadata config = options.model.metadata();
+  config["vocabulary"] = vocabulary.text();
+  config["characters"] = std::to_string(corpus.tokens.size());
+  config["steps"] = std::to_string(training.steps);
+  config["batch"] = std::to_string(training.batch);
+  config["warmup"] = std::to_string(training.warmup);
+  config["lr"] = fmt::format("{}", training.lr);
+  config["weight_decay"] = fmt::format("{}", training.weight_decay);
+  config["clip"] = fmt::format("{}", training.clip);
+  config["seed"] = std::to_string(training.seed);
+
+  train::Trainer trainer(
+      model, adam, rate,
+      {.steps = training.steps,
+       .folder = training.out,
+       .label = fmt::format("{} {}", options.model.attention, options.model.heads),
+       .clip = training.clip,
+       .evaluate_every = training.eval_every,
+       .items_per_step = static_cast<double>(training.batch * options.model.context),
+       .item = "char",
+       .resume = training.resume,
+       .config = config,
+       .resume_hint = "the same command with --resume",
+       .progress = progress});
+  trainer.track("windows", windows);
+  trainer.validate("validation", [&] { return mean_loss(model, corpus.validation); });
+  return trainer.run([&] {
+    const data::TextBatch batch = windows.next();
+    return cross_entropy(model(batch.input), batch.target);
+  });
+}
+
+Trained load_trained(const std::string& from) {
+  const std::filesystem::path place(from);
+  const std::string path =
+      std::filesystem::is_directory(place) ? (place / "best.safetensors").string() : from;
+  const train::Checkpoint checkpoint = train::read_checkpoint(path);
+  const ModelOptions options = ModelOptions::from_metadata(checkpoint.metadata);
+  const auto characters = checkpoint.metadata.find("config.vocabulary");
+  check(characters != checkpoint.metadata.end(), "checkpoint: '{}' has no vocabulary; needed one",
+        path);
+  Vocabulary vocabulary("checkpoint", characters->second);
+  auto model = std::make_unique<nn::LanguageModel>(Generator(0), options.model(vocabulary.size()));
+  model->load_state_dict(checkpoint.get("model"));
+  model->eval();
+  return {options, std::move(vocabulary), std::move(model)};
+}
+
+}  // namespace language_model

@@ -203,8 +203,8 @@ void Engine::run_node(const std::shared_ptr<Node>& node, NodeState& state) {
   }
   if (!node->backward)
     throw Error(
-        fmt::format("backward: {} was freed by an earlier backward; its saved tensors are gone; "
-                    "needed a graph that is still there",
+        fmt::format("backward: the graph was freed by an earlier backward; the saved tensors of {} are "
+                    "gone; needed a graph that is still there",
                     node->op),
         "pass {.retain_graph = true} to the first backward");
   for (std::size_t i = 0; i < node->outputs.size(); ++i)

@@ -21,9 +21,10 @@ Tensor SavedTensor::get() const {
   const std::string op = node ? node->op : "backward";
   if (tensor_.version() != version_) {
     const std::string origin = output_index_ >= 0 ? "its own output"
-                               : tensor_.impl().node
-                                   ? fmt::format("the output of {}", tensor_.impl().node->op)
-                                   : "an input";
+                               : !tensor_.impl().node ? "an input"
+                               : tensor_.is_leaf()
+                                   ? "a parameter or other leaf"
+                                   : fmt::format("the output of {}", tensor_.impl().node->op);
     throw Error(
         fmt::format(
             "{}: a tensor saved for backward ({}, {}) was changed in place; its memory is at "

@@ -113,5 +113,6 @@ configure() {
 build() {
   local folder=$1
   shift
+  [ -e "$folder/libkeymix.a" ] || say "The first build takes some minutes: $folder/log/build.log"
   logged "$folder/log/build.log" build cmake --build "$folder" --parallel "$(cores)" --target "$@"
 }

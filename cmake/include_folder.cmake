@@ -1,4 +1,4 @@
-# Headers are included as "keymix/ops/softmax.h" everywhere. A real folder holds one link per public
+# Headers are included as "keymix/ops/unary.h" everywhere. A real folder holds one link per public
 # room and one to the umbrella header: linking the whole source tree would loop through the build
 # folder, and would put tests and examples within reach.
 

@@ -14,9 +14,10 @@ Shape batch_of(const Tensor& x) {
 }
 
 [[noreturn]] void fail_inner(const Tensor& a, const Tensor& b, std::int64_t ka, std::int64_t kb) {
-  throw Error(fmt::format("matmul: inner dimensions differ: a is {}, b is {} ({} vs {})", a.shape(),
-                          b.shape(), ka, kb),
-              "for q·kᵀ use matmul(q, k.transpose(-2, -1))");
+  const std::string text = fmt::format("matmul: inner dimensions differ: a is {}, b is {} ({} vs {})",
+                                       a.shape(), b.shape(), ka, kb);
+  if (a.size(-1) == b.size(-1)) throw Error(text, "for q·kᵀ use matmul(q, k.transpose(-2, -1))");
+  throw Error(text);
 }
 
 // Operands of at least two dimensions, one dtype.

@@ -18,6 +18,11 @@ Linear::Linear(Scope scope, LinearOptions options) : Module(scope, "Linear") {
     bias = scope.parameter("bias", uniform({options.out}, -bound, bound, scope.generator()));
 }
 
-Tensor Linear::operator()(const Tensor& x) { return linear(x, weight, bias); }
+Tensor Linear::operator()(const Tensor& x) {
+  check(x.ndim() >= 1 && x.size(-1) == weight.size(1) && x.dtype() == weight.dtype(),
+        "Linear '{}': got x {} {}; needed {} [..., {}]", scope().path(), to_string(x.dtype()),
+        x.shape(), to_string(weight.dtype()), weight.size(1));
+  return linear(x, weight, bias);
+}
 
 }  // namespace keymix::nn

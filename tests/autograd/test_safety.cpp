@@ -31,7 +31,7 @@ TEST_CASE("a saved input that was changed since is refused by name", "[unit]") {
     x += 1.0;
   }
   CHECK(message_of([&] { y.backward(); }) ==
-        "mul: a tensor saved for backward (the output of leaf, [2]) was changed in place; its "
+        "mul: a tensor saved for backward (a parameter or other leaf, [2]) was changed in place; its "
         "memory is at version 1; "
         "needed version 0\n  hint: run backward() before changing it, or change a copy");
 }

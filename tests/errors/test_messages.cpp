@@ -311,7 +311,7 @@ TEST_CASE("messages: backward", "[unit]") {
          y.backward();
          y.backward();
        },
-       "backward: sum was freed by an earlier backward; its saved tensors are gone; needed a graph "
+       "backward: the graph was freed by an earlier backward; the saved tensors of sum are gone; needed a graph "
        "that is still there\n"
        "  hint: pass {.retain_graph = true} to the first backward"},
       {[&] { grad({x.sum()}, {ones({2})}); },

@@ -1,0 +1,241 @@
+// The language model example: characters, flags, training through the program, resume, crashes.
+#include "core/file_helpers.h"
+#include "keymix/nn/train/checkpoint.h"
+#include "language_model/options.h"
+#include "language_model/text.h"
+#include "language_model/training.h"
+
+#include <csignal>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <thread>
+
+using namespace keymix::testing;
+using language_model::characters;
+using language_model::parse_options;
+using language_model::Vocabulary;
+
+namespace {
+
+std::string error_of(const std::vector<std::string>& arguments) {
+  return message_of([&] { parse_options(arguments); });
+}
+
+}  // namespace
+
+TEST_CASE("language_model: characters are those of UTF-8", "[unit]") {
+  CHECK(characters("t", "aé€𝄞").size() == 4);
+  CHECK(characters("t", "").empty());
+  CHECK(message_of([] { characters("--text", "ab\xff"); }) ==
+        "--text: the text is not UTF-8 from byte 2 on; needed UTF-8\n  hint: iconv converts from "
+        "other encodings");
+  for (const char* bad : {"\x80", "\xc3", "\xc0\x80", "a\xe2\x82", "\xf5\x80\x80\x80", "\xc3" "a"})
+    CHECK(message_of([&] { characters("t", bad); }).starts_with("t: the text is not UTF-8"));
+}
+
+TEST_CASE("language_model: a vocabulary encodes and decodes", "[unit]") {
+  const Vocabulary vocabulary("t", "bca€a");
+  CHECK(vocabulary.size() == 4);
+  CHECK(vocabulary.text() == "abc€");
+  const std::vector<std::int64_t> tokens = vocabulary.encode("t", "€cab");
+  CHECK(tokens == std::vector<std::int64_t>{3, 2, 0, 1});
+  std::string back;
+  for (const std::int64_t token : tokens) back += vocabulary.decode(token);
+  CHECK(back == "€cab");
+  CHECK(message_of([&] { vocabulary.encode("--prompt", "abx"); }) ==
+        "--prompt: the character 'x' at position 2 is not among the 4 that the model knows");
+  CHECK(message_of([&] { vocabulary.encode("--prompt", "\n"); }) ==
+        "--prompt: the character code 10 at position 0 is not among the 4 that the model knows");
+}
+
+TEST_CASE("language_model: wrong flags are named", "[unit]") {
+  CHECK(error_of({}) ==
+        "--text: no text to train on; needed a file\n  hint: language_model --text FILE, or "
+        "language_model --help");
+  const std::string text = "--text=x";
+  CHECK(error_of({text, "--attention", "hard"}) ==
+        "--attention: unknown choice; got 'hard'; needed one of softmax, mgk, smgk");
+  CHECK(error_of({text, "--heads", "0"}) == "--heads: out of range; got 0; needed 1 to 1024");
+  CHECK(error_of({text, "--dropout", "1"}) == "--dropout: out of range; got 1; needed 0 <= p < 1");
+  CHECK(error_of({text, "--lr", "nan"}) == "--lr: out of range; got nan; needed 0 or more");
+  CHECK(error_of({text, "--warmup", "2000"}) == "--warmup: out of range; got 2000; needed 0 to 1999");
+  CHECK(error_of({text, "--threads", "0"}) == "--threads: out of range; got 0; needed 1 to 256");
+  CHECK(error_of({text, "--steps", "many"}).starts_with("flags: "));
+  CHECK(error_of({text, "--no-such-flag"}).starts_with("flags: "));
+  CHECK(error_of({"generate"}).starts_with("flags: --from is required"));
+  CHECK(parse_options({"--help"}).answer.find("--attention NAME") != std::string::npos);
+  CHECK(parse_options({"generate", "--help"}).answer.find("--top-k K") != std::string::npos);
+  CHECK(parse_options({"generate", "--from", "x", "--top-k", "5"}).generation.top_k == 5);
+}
+
+TEST_CASE("language_model: texts that are too short are refused", "[unit]") {
+  const auto error = [](const std::string& text) {
+    return message_of(
+        [&] { language_model::make_corpus(Vocabulary("t", text), "file", text, 8); });
+  };
+  CHECK(error("a") ==
+        "--text: 'file' is too short; got 1 characters, 1 of them for validation; each part needs "
+        "9\n  hint: a longer text, or a smaller --context");
+  CHECK(error(std::string(80, 'a')).starts_with("--text: 'file' is too short"));
+  CHECK(error(std::string(100, 'a')) == "no error");
+}
+
+#ifdef KEYMIX_LANGUAGE_MODEL_PROGRAM
+
+namespace {
+
+struct Outcome {
+  int status = 0;
+  std::string out, err;
+};
+
+Outcome run_program(const TempFolder& folder, const std::string& arguments) {
+  const std::string command =
+      fmt::format("cd '{}' && '{}' {} >out 2>err </dev/null", folder / "",
+                  KEYMIX_LANGUAGE_MODEL_PROGRAM, arguments);
+  const int status = std::system(command.c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_bytes(folder / "out"),
+          read_bytes(folder / "err")};
+}
+
+std::string sample_text() {
+  std::string text;
+  for (int i = 0; i < 120; ++i) text += "to be, or not to be: é € 𝄞\n";
+  return text;
+}
+
+// A model of a few hundred weights.
+const std::string kTiny =
+    "--text text --layers 1 --width 8 --heads 1 --head-dim 4 --context 8 --batch 2 --warmup 2 "
+    "--attention mgk --eval-every 5 --threads 1";
+
+keymix::NamedTensors model_of(const std::string& path) {
+  return keymix::train::read_checkpoint(path).get("model");
+}
+
+std::string differing(const keymix::NamedTensors& a, const keymix::NamedTensors& b) {
+  for (const auto& [name, tensor] : a)
+    if (const std::string text = difference(tensor, b.at(name), 0); !text.empty())
+      return name + ": " + text;
+  return a.size() == b.size() ? "" : "other names";
+}
+
+}  // namespace
+
+TEST_CASE("language_model: trains, writes, evaluates", "[unit]") {
+  const TempFolder folder;
+  write_bytes(folder / "text", sample_text());
+  const Outcome trained = run_program(folder, kTiny + " --steps 20 --out run");
+  INFO(trained.err);
+  REQUIRE(trained.status == 0);
+  CHECK(trained.out.find("validation     loss ") != std::string::npos);
+  for (const char* file : {"best.safetensors", "checkpoint.safetensors", "metrics.jsonl"})
+    CHECK(std::filesystem::exists(folder / "run/" + file));
+
+  const std::string generate = "generate --from run --prompt 'to be' --length 30 --seed 3";
+  const Outcome written = run_program(folder, generate);
+  INFO(written.err);
+  CHECK(written.status == 0);
+  CHECK(written.out.starts_with("to be"));
+  CHECK(characters("out", written.out).size() == 5 + 30 + 1);
+  CHECK(run_program(folder, generate).out == written.out);
+  const Outcome evaluated = run_program(folder, "evaluate --from run --text text");
+  CHECK(evaluated.status == 0);
+  // The same figure that training reported.
+  const std::string loss = trained.out.substr(trained.out.find("validation     loss ") + 15, 11);
+  CHECK(evaluated.out.find(loss) != std::string::npos);
+
+  CHECK(run_program(folder, "generate --from run --prompt zebra!").err ==
+        "error: --prompt: the character 'z' at position 0 is not among the 13 that the model "
+        "knows\n");
+  CHECK(run_program(folder, "generate --from nowhere").err.starts_with(
+      "error: read_safetensors: cannot open 'nowhere'"));
+  CHECK(run_program(folder, "generate --from run --top-p 2").err ==
+        "error: generate: impossible top_p; got 2; needed 0 < top_p <= 1\n");
+}
+
+TEST_CASE("language_model: bad places and texts end in an error, not in a training", "[unit]") {
+  const TempFolder folder;
+  write_bytes(folder / "text", sample_text());
+  write_bytes(folder / "empty", "");
+  write_bytes(folder / "one", "a");
+  const auto error = [&](const std::string& arguments) {
+    const Outcome outcome = run_program(folder, kTiny + " --steps 20 " + arguments);
+    CHECK(outcome.status == 1);
+    return outcome.err;
+  };
+  CHECK(error("--text empty") == "error: --text: 'empty' is empty; needed a text to learn\n");
+  CHECK(error("--text one").starts_with("error: --text: 'one' is too short; got 1 characters"));
+  CHECK(error("--text none").starts_with("error: --text: cannot read 'none'"));
+  CHECK(error("--text .") ==
+        "error: --text: cannot read '.'; it is a folder; needed a text file\n");
+  CHECK(error("--out text/run").starts_with("error: Trainer: cannot make folder 'text/run'"));
+  REQUIRE(run_program(folder, kTiny + " --steps 10 --out run").status == 0);
+  const std::string before = read_bytes(folder / "run/checkpoint.safetensors");
+  CHECK(error("--out run --resume --width 16").find("width was 8, now 16") != std::string::npos);
+  CHECK(error("--out run --resume --lr 0.5").find("lr was 0.001, now 0.5") != std::string::npos);
+  CHECK(read_bytes(folder / "run/checkpoint.safetensors") == before);
+  write_bytes(folder / "run/checkpoint.safetensors", before.substr(0, 500));
+  write_bytes(folder / "run/checkpoint.safetensors.previous", "");
+  CHECK(error("--out run --resume").starts_with("error: read_safetensors: "));
+}
+
+namespace {
+
+// Starts a training that is killed after a while; whether it had ended before.
+bool killed_after(const TempFolder& folder, const std::string& arguments,
+                  std::chrono::microseconds pause) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const std::string command = fmt::format("cd '{}' && exec '{}' {} >out 2>err </dev/null",
+                                            folder / "", KEYMIX_LANGUAGE_MODEL_PROGRAM, arguments);
+    ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    ::_exit(127);
+  }
+  std::this_thread::sleep_for(pause);
+  ::kill(child, SIGKILL);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status);
+}
+
+}  // namespace
+
+TEST_CASE("language_model: fifty kills at random moments lose nothing but steps", "[slow]") {
+  const TempFolder folder;
+  write_bytes(folder / "text", sample_text());
+  const std::string arguments = kTiny + " --steps 300 --eval-every 1";
+  REQUIRE(run_program(folder, arguments + " --out whole").status == 0);
+  keymix::Generator rng(11);
+  int kills = 0;
+  std::int64_t last_step = 0;
+  for (int run = 0; kills < 50 && run < 400; ++run) {
+    const std::chrono::microseconds pause(5000 + rng.next_below(60000));
+    const bool ended = killed_after(folder, arguments + " --out run --resume", pause);
+    const std::string path = folder / "run/checkpoint.safetensors";
+    if (ended) {  // done before its time: begin another run
+      CHECK(read_bytes(folder / "err").empty());
+      CHECK(differing(model_of(path), model_of(folder / "whole/checkpoint.safetensors")) == "");
+      std::filesystem::remove_all(folder / "run");
+      last_step = 0;
+      continue;
+    }
+    ++kills;
+    if (!std::filesystem::exists(path)) continue;
+    // Whole at every moment, and never behind what was saved before.
+    const std::int64_t step = keymix::train::read_checkpoint(path).integer("step");
+    CHECK(step >= last_step);
+    last_step = step;
+  }
+  CHECK(kills == 50);
+  const Outcome finished = run_program(folder, arguments + " --out run --resume");
+  INFO(finished.err);
+  REQUIRE(finished.status == 0);
+  CHECK(differing(model_of(folder / "run/checkpoint.safetensors"),
+                  model_of(folder / "whole/checkpoint.safetensors")) == "");
+}
+
+#endif

@@ -32,6 +32,7 @@
 #include "keymix/nn/transformer/classifier.h"
 #include "keymix/nn/transformer/encoder.h"
 #include "keymix/nn/transformer/mlp.h"
+#include "keymix/ops/activation.h"
 #include "keymix/ops/attention.h"
 #include "keymix/ops/binary.h"
 #include "keymix/ops/combine.h"
@@ -43,4 +44,5 @@
 #include "keymix/ops/matmul.h"
 #include "keymix/ops/normalize.h"
 #include "keymix/ops/reduce.h"
+#include "keymix/ops/rotary.h"
 #include "keymix/ops/unary.h"

@@ -3,6 +3,7 @@
 #include "keymix/autograd/engine.h"
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/backends/registry.h"
+#include "keymix/ops/activation.h"
 #include "keymix/ops/attention.h"
 #include "keymix/ops/binary.h"
 #include "keymix/ops/combine.h"
@@ -13,6 +14,7 @@
 #include "keymix/ops/matmul.h"
 #include "keymix/ops/normalize.h"
 #include "keymix/ops/reduce.h"
+#include "keymix/ops/rotary.h"
 #include "keymix/ops/unary.h"
 #include "support/catch.h"
 #include "support/tensors.h"
@@ -141,6 +143,77 @@ TEST_CASE("messages: shapes that do not fit", "[unit]") {
        "cross_entropy: logits are [2, 3], target is [3]; needed a target of shape [2]"},
       {[] { Shape{1, 1, 1, 1, 1, 1, 1, 1, 1}; },
        "shape: too many dimensions; got 9; at most 8 are supported"},
+  });
+}
+
+TEST_CASE("messages: rms_norm", "[unit]") {
+  check_messages({
+      {[] { rms_norm(arange(3)); },
+       "rms_norm: x must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+      {[] { rms_norm(ones({})); },
+       "rms_norm: a 0-dimensional tensor has nothing to normalise over"},
+      {[] {
+         rms_norm(ones({2, 3}), ones({4}));
+       },
+       "rms_norm: weight is float32 [4]; x is float32 [2, 3]; needed float32 [3]"},
+      {[] {
+         rms_norm(ones({2, 3}), ones({3}, {.dtype = float64}));
+       },
+       "rms_norm: weight is float64 [3]; x is float32 [2, 3]; needed float32 [3]"},
+      {[] { rms_norm(ones({3}), {}, -1); }, "rms_norm: eps is -1; needed 0 or more"},
+  });
+}
+
+TEST_CASE("messages: activations of two operands", "[unit]") {
+  check_messages({
+      {[] {
+         bias_gelu(ones({2, 3}), ones({2}));
+       },
+       "bias_gelu: bias is float32 [2]; x is float32 [2, 3]; needed float32 [3]"},
+      {[] { bias_gelu(ones({}), ones({1})); },
+       "bias_gelu: a 0-dimensional x has no width; needed [..., width]"},
+      {[] { bias_gelu(arange(3), ones({3})); },
+       "bias_gelu: x must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+      {[] {
+         glu(ones({2, 3}));
+       },
+       "glu: dimension 1 of [2, 3] has 3 elements; needed an even number"},
+      {[] {
+         glu(ones({2, 4}), 2);
+       },
+       "glu: dimension out of range; got 2; the tensor has 2 (-2 to 1)"},
+      {[] { glu(arange(4)); },
+       "glu: x must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+      {[] {
+         swiglu(ones({2, 3}), ones({3}));
+       },
+       "swiglu: gate is float32 [2, 3], up is float32 [3]; needed one shape and dtype"},
+      {[] { swiglu(ones({3}), ones({3}, {.dtype = float64})); },
+       "swiglu: gate is float32 [3], up is float64 [3]; needed one shape and dtype"},
+      {[] { swiglu(arange(3), arange(3)); },
+       "swiglu: gate must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+  });
+}
+
+TEST_CASE("messages: rotary", "[unit]") {
+  check_messages({
+      {[] { rotary(ones({4})); }, "rotary: x has shape [4]; needed [..., N, D]"},
+      {[] {
+         rotary(ones({2, 5}));
+       },
+       "rotary: dims is 5; x is [2, 5]; needed an even number from 0 to 5"},
+      {[] {
+         rotary(ones({2, 4}), 0, {.dims = 6});
+       },
+       "rotary: dims is 6; x is [2, 4]; needed an even number from 0 to 4"},
+      {[] {
+         rotary(ones({2, 4}), 0, {.base = 0});
+       },
+       "rotary: base is 0; needed more than 0"},
+      {[] {
+         rotary(arange(4).reshape({2, 2}));
+       },
+       "rotary: x must be floating; got int64; needed float16, bfloat16, float32 or float64"},
   });
 }
 

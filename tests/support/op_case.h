@@ -106,5 +106,7 @@ std::vector<OpCase> matmul_cases();
 std::vector<OpCase> normalize_cases();
 std::vector<OpCase> loss_cases();
 std::vector<OpCase> attention_cases();
+std::vector<OpCase> activation_cases();
+std::vector<OpCase> rotary_cases();
 
 }  // namespace keymix::testing

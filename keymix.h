@@ -33,6 +33,7 @@
 #include "keymix/nn/transformer/encoder.h"
 #include "keymix/nn/transformer/mlp.h"
 #include "keymix/ops/activation.h"
+#include "keymix/ops/arrange.h"
 #include "keymix/ops/attention.h"
 #include "keymix/ops/binary.h"
 #include "keymix/ops/combine.h"

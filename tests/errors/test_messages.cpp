@@ -4,6 +4,7 @@
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/backends/registry.h"
 #include "keymix/ops/activation.h"
+#include "keymix/ops/arrange.h"
 #include "keymix/ops/attention.h"
 #include "keymix/ops/binary.h"
 #include "keymix/ops/combine.h"
@@ -214,6 +215,30 @@ TEST_CASE("messages: rotary", "[unit]") {
          rotary(arange(4).reshape({2, 2}));
        },
        "rotary: x must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+  });
+}
+
+TEST_CASE("messages: arrangements", "[unit]") {
+  check_messages({
+      {[] { chunk(ones({3}), 0); }, "chunk: 0 chunks are not possible; needed 1 or more"},
+      {[] { chunk(ones({3}), 2, 1); },
+       "chunk: dimension out of range; got 1; the tensor has 1 (-1 to 0)"},
+      {[] {
+         repeat(ones({2, 3}), {2});
+       },
+       "repeat: got 1 counts for shape [2, 3]; needed one for each of its 2 dimensions"},
+      {[] {
+         repeat(ones({2, 3}), {2, -1});
+       },
+       "repeat: count -1 for dimension 1 is negative; needed 0 or more"},
+      {[] { flip(ones({3}), 1); },
+       "flip: dimension out of range; got 1; the tensor has 1 (-1 to 0)"},
+      {[] { roll(ones({3}), 1, 1); },
+       "roll: dimension out of range; got 1; the tensor has 1 (-1 to 0)"},
+      {[] {
+         roll(ones({3}), std::vector<std::int64_t>{1, 2}, std::vector<int>{0});
+       },
+       "roll: got 2 shifts for 1 dimensions; needed one each"},
   });
 }
 

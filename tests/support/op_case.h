@@ -108,5 +108,6 @@ std::vector<OpCase> loss_cases();
 std::vector<OpCase> attention_cases();
 std::vector<OpCase> activation_cases();
 std::vector<OpCase> rotary_cases();
+std::vector<OpCase> arrange_cases();
 
 }  // namespace keymix::testing

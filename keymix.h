@@ -39,6 +39,7 @@
 #include "keymix/ops/combine.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/dropout.h"
+#include "keymix/ops/einsum.h"
 #include "keymix/ops/indexing.h"
 #include "keymix/ops/loss.h"
 #include "keymix/ops/mask.h"

@@ -10,6 +10,7 @@
 #include "keymix/ops/combine.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/dropout.h"
+#include "keymix/ops/einsum.h"
 #include "keymix/ops/indexing.h"
 #include "keymix/ops/loss.h"
 #include "keymix/ops/matmul.h"
@@ -239,6 +240,36 @@ TEST_CASE("messages: arrangements", "[unit]") {
          roll(ones({3}), std::vector<std::int64_t>{1, 2}, std::vector<int>{0});
        },
        "roll: got 2 shifts for 1 dimensions; needed one each"},
+  });
+}
+
+TEST_CASE("messages: einsum", "[unit]") {
+  const Tensor matrix = ones({2, 3});
+  check_messages({
+      {[&] { einsum("...ij->...ji", {matrix}); },
+       "einsum: \"...ij->...ji\" has an ellipsis; needed a letter for each dimension\n"
+       "  hint: name the leading dimensions, or flatten them first"},
+      {[&] { einsum("i1->i", {matrix}); },
+       "einsum: \"i1->i\" has '1' at position 1; needed letters, commas and at most one ->"},
+      {[&] { einsum("ij->i->j", {matrix}); },
+       "einsum: \"ij->i->j\" has '-' at position 5; needed letters, commas and at most one ->"},
+      {[&] { einsum("ij,jk->ik", {matrix}); },
+       "einsum: \"ij,jk->ik\" has 2 operands; got 1 tensors; needed one each"},
+      {[&] { einsum("ijk->k", {matrix}); },
+       "einsum: operand 0 is [2, 3]; its letters \"ijk\" are for 3 dimensions, it has 2"},
+      {[&] {
+         einsum("ij,jk->ik", {matrix, matrix});
+       },
+       "einsum: sizes of letter 'j' differ; operand 0 \"ij\" has 3, operand 1 \"jk\" has 2; needed "
+       "equal ones"},
+      {[&] { einsum("ii->i", {matrix}); },
+       "einsum: sizes of letter 'i' differ; operand 0 \"ii\" has 2, operand 0 \"ii\" has 3; needed "
+       "equal ones"},
+      {[&] { einsum("ij->k", {matrix}); },
+       "einsum: letter 'k' of the result of \"ij->k\" is in no operand; needed one that gives its "
+       "size"},
+      {[&] { einsum("ij->ii", {matrix}); },
+       "einsum: letter 'i' appears twice in the result of \"ij->ii\"; needed each once"},
   });
 }
 

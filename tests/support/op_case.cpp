@@ -166,7 +166,7 @@ const std::vector<Family>& op_families() {
       {"matmul", matmul_cases()},     {"normalize", normalize_cases()},
       {"loss", loss_cases()},         {"attention", attention_cases()},
       {"activation", activation_cases()}, {"rotary", rotary_cases()},
-      {"arrange", arrange_cases()},
+      {"arrange", arrange_cases()},   {"einsum", einsum_cases()},
   };
   return families;
 }

@@ -109,5 +109,6 @@ std::vector<OpCase> attention_cases();
 std::vector<OpCase> activation_cases();
 std::vector<OpCase> rotary_cases();
 std::vector<OpCase> arrange_cases();
+std::vector<OpCase> einsum_cases();
 
 }  // namespace keymix::testing

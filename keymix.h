@@ -21,6 +21,7 @@
 #include "keymix/nn/layers/layer_norm.h"
 #include "keymix/nn/layers/linear.h"
 #include "keymix/nn/layers/positions.h"
+#include "keymix/nn/layers/rms_norm.h"
 #include "keymix/nn/module.h"
 #include "keymix/nn/module_list.h"
 #include "keymix/nn/optim/adam.h"

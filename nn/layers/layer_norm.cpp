@@ -12,7 +12,7 @@ LayerNorm::LayerNorm(Scope scope, LayerNormOptions options)
   check(options.eps > 0, "LayerNorm '{}': impossible eps; got {}; needed more than 0", scope.path(),
         options.eps);
   weight = scope.parameter("weight", ones({options.width}));
-  bias = scope.parameter("bias", zeros({options.width}));
+  if (options.bias) bias = scope.parameter("bias", zeros({options.width}));
 }
 
 Tensor LayerNorm::operator()(const Tensor& x) { return layer_norm(x, weight, bias, eps_); }

@@ -8,13 +8,14 @@ namespace keymix::nn {
 struct LayerNormOptions {
   std::int64_t width = 0;
   double eps = 1e-5;
+  bool bias = true;
 };
 
 struct LayerNorm : Module {
   using Options = LayerNormOptions;
 
   Tensor weight;  // [width], begins at 1
-  Tensor bias;    // [width], begins at 0
+  Tensor bias;    // [width], begins at 0; or undefined
 
   LayerNorm(Scope scope, LayerNormOptions options);
 

@@ -29,7 +29,7 @@ std::vector<OpCase> biases() {
         Form{"padded rows, strided bias", {3, 4}, Layout::padded_rows, Layout::strided},
         Form{"broadcast", {3, 4}, Layout::broadcast}, Form{"no rows", {0, 4}},
         Form{"no columns", {3, 0}}, Form{"width 1", {3, 1}}, Form{"one element", {1}},
-        Form{"large", {67, 133}}, Form{"many rows", {301, 17}}, Form{"wide", {5, 2050}}}) {
+        Form{"large", {67, 133}}, Form{"many rows", {301, 133}}, Form{"wide", {5, 2050}}}) {
     const bool large = f.shape.numel() > 100;
     cases.push_back(
         {.ops = {"bias_gelu", "composite::bias_gelu"},

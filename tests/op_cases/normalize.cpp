@@ -212,7 +212,7 @@ std::vector<OpCase> rms_norms() {
         // Its gradient is what eps leaves of nothing: a wide one, or no difference would be seen.
         Form{"width 1", {3, 1}, true, Layout::contiguous, Values::uniform, 0.5},
         Form{"one element", {1}, true, Layout::contiguous, Values::uniform, 0.5},
-        Form{"large", {67, 133}}, Form{"many rows", {301, 17}}, Form{"wide", {5, 2050}}}) {
+        Form{"large", {67, 133}}, Form{"many rows", {301, 133}}, Form{"wide", {5, 2050}}}) {
     const bool large = f.shape.numel() > 100;
     std::vector<InputSpec> inputs{{.shape = f.shape, .layout = f.layout, .values = f.values}};
     if (f.weight) inputs.push_back({.shape = {f.shape.back()}, .low = 0.5, .high = 2});

@@ -134,6 +134,49 @@ struct LayerNormBackwardArgs {
   MutView dx, dweight, dbias;
 };  // each may be absent
 
+// y = x * rstd * weight over the last dimension, rstd = 1/sqrt(mean(x^2) + eps); as LayerNormArgs.
+struct RmsNormArgs {
+  double eps = 1e-6;
+  ConstView x, weight;
+  MutView y, rstd;
+};
+struct RmsNormBackwardArgs {
+  ConstView x, weight, rstd, dy;
+  MutView dx, dweight;
+};  // each may be absent
+
+// y = gelu(x + bias). x, y [rows, width], bias [width].
+struct BiasGeluArgs {
+  ConstView x, bias;
+  MutView y;
+};
+struct BiasGeluBackwardArgs {
+  ConstView x, bias, dy;
+  MutView dx, dbias;
+};  // each may be absent
+
+// y = f(gate) * up, f a gate's function (sigmoid or silu). All of one shape.
+struct GatedArgs {
+  UnaryOp op;
+  ConstView gate, up;
+  MutView y;
+};
+struct GatedBackwardArgs {
+  UnaryOp op;
+  ConstView gate, up, dy;
+  MutView dgate, dup;
+};
+
+// x, y [..., N, D]: row n is turned by the angles (position + n) base^(-2i/dims), i < dims / 2, in
+// the planes of the elements i and i + dims / 2; by the negative angles if `inverse`.
+struct RotaryArgs {
+  double base = 10000;
+  std::int64_t dims = 0, position = 0;
+  bool inverse = false;
+  ConstView x;
+  MutView y;
+};
+
 // logits [rows, classes], target int64 [rows]. loss [1]: the mean over rows whose target is not
 // ignore_index of (1 - s) * nll + s * mean_c nll_c (s: label smoothing); NaN if all are ignored,
 // as PyTorch. logsumexp [rows] is saved for the backward.
@@ -314,6 +357,13 @@ class Backend {
   virtual bool sgd_step(const SgdArgs&, std::span<const OptimizerTensors>) { return false; }
   // Sum of all elements' squares, accumulated in double in an order fixed by the shapes.
   virtual bool sum_of_squares(std::span<const ConstView>, double*) { return false; }
+  virtual bool rms_norm_forward(const RmsNormArgs&) { return false; }
+  virtual bool rms_norm_backward(const RmsNormBackwardArgs&) { return false; }
+  virtual bool bias_gelu_forward(const BiasGeluArgs&) { return false; }
+  virtual bool bias_gelu_backward(const BiasGeluBackwardArgs&) { return false; }
+  virtual bool gated_forward(const GatedArgs&) { return false; }
+  virtual bool gated_backward(const GatedBackwardArgs&) { return false; }
+  virtual bool rotary(const RotaryArgs&) { return false; }
 };
 
 }  // namespace keymix

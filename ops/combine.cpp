@@ -101,6 +101,14 @@ TensorList split(const Tensor& x, std::int64_t size, int dim) {
   return split(x, sizes, dim);
 }
 
+TensorList chunk(const Tensor& x, std::int64_t count, int dim) {
+  check(count >= 1, "chunk: {} chunks are not possible; needed 1 or more", count);
+  const std::int64_t size = x.shape()[normalize_dim("chunk", dim, x.ndim())];
+  if (size == 0)
+    return split(x, std::vector<std::int64_t>(static_cast<std::size_t>(count), 0), dim);
+  return split(x, (size + count - 1) / count, dim);
+}
+
 Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& amounts,
            Scalar value) {
   const int count = static_cast<int>(amounts.size());

@@ -15,6 +15,9 @@ Tensor stack(const TensorList& tensors, int dim = 0);
 TensorList split(const Tensor& x, const std::vector<std::int64_t>& sizes, int dim = 0);
 // Parts of `size`, the last one smaller if it does not divide.
 TensorList split(const Tensor& x, std::int64_t size, int dim = 0);
+// About `count` parts (views) of ceil(size / count), the last one smaller; fewer of them where that
+// comes out before (5 elements in 4 chunks are 2, 2, 1), as PyTorch's.
+TensorList chunk(const Tensor& x, std::int64_t count, int dim = 0);
 
 // `amounts` holds {before, after} for the trailing dimensions, the last pair for the last one.
 // Negative amounts are an Error (slice instead).

@@ -3,6 +3,7 @@
 #include "keymix/core/env.h"
 #include "keymix/core/philox.h"
 #include "keymix/ops/binary.h"
+#include "keymix/ops/combine.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/detail.h"
 #include "keymix/ops/indexing.h"
@@ -79,6 +80,39 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
   if (weight.defined()) y = y * weight.to(wide);
   if (bias.defined()) y = y + bias.to(wide);
   return y.to(x.dtype());
+}
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  const DType wide = is_half(x.dtype()) ? float32 : x.dtype();
+  const Tensor in = x.to(wide);
+  Tensor y = in * rsqrt(square(in).mean(-1, {.keepdim = true}) + eps);
+  if (weight.defined()) y = y * weight.to(wide);
+  return y.to(x.dtype());
+}
+
+Tensor bias_gelu(const Tensor& x, const Tensor& bias) { return gelu(x + bias); }
+
+Tensor glu(const Tensor& x, int dim) {
+  const std::int64_t half = x.size(dim) / 2;
+  const TensorList halves = split(x, {half, half}, dim);
+  return halves[0] * sigmoid(halves[1]);
+}
+
+Tensor swiglu(const Tensor& gate, const Tensor& up) { return silu(gate) * up; }
+
+Tensor rotary(const Tensor& x, std::int64_t position, RotaryOptions options) {
+  // The angles in float64: in float32 those of late positions would be wrong in the fourth digit.
+  const std::int64_t dims = options.dims.value_or(x.size(-1)), half = dims / 2;
+  const TensorOptions in_double{.dtype = float64, .device = x.device()};
+  const Tensor places = arange(position, position + x.size(-2), 1, in_double).unsqueeze(1);
+  const Tensor exponents = arange(0, half, 1, in_double) * (-2.0 / static_cast<double>(dims));
+  const Tensor angles = places * pow(full({half}, options.base, in_double), exponents);
+  const DType wide = is_half(x.dtype()) ? float32 : x.dtype();
+  const Tensor cosine = cos(angles).to(wide);
+  const Tensor sine = sin(options.inverse ? -angles : angles).to(wide);
+  const TensorList parts = split(x.to(wide), {half, half, x.size(-1) - dims}, -1);
+  const Tensor &a = parts[0], &b = parts[1];
+  return concat({a * cosine - b * sine, b * cosine + a * sine, parts[2]}, -1).to(x.dtype());
 }
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, CrossEntropyOptions options) {

@@ -5,6 +5,7 @@
 
 #include "keymix/ops/attention.h"
 #include "keymix/ops/loss.h"
+#include "keymix/ops/rotary.h"
 
 namespace keymix::composite {
 
@@ -12,6 +13,11 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
 Tensor softmax(const Tensor& x, int dim);
 Tensor log_softmax(const Tensor& x, int dim);
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps);
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
+Tensor bias_gelu(const Tensor& x, const Tensor& bias);
+Tensor glu(const Tensor& x, int dim);
+Tensor swiglu(const Tensor& gate, const Tensor& up);
+Tensor rotary(const Tensor& x, std::int64_t position, RotaryOptions options);
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, CrossEntropyOptions options);
 Tensor dropout(const Tensor& x, double p, PhiloxState random);
 AttentionResult attention(const AttentionInputs& inputs);

@@ -36,6 +36,9 @@ Tensor sum_to(const Tensor& dy, const Shape& shape);
 Tensor make_view(const Tensor& x, const Shape& shape, const Shape& strides,
                  std::int64_t offset = 0);
 
+// x.permute(order) for an order known only at run time; each dimension once, none negative.
+Tensor permute(const Tensor& x, const std::vector<int>& order);
+
 // x with a history of its own: the same memory behind an identity node.
 Tensor alias(const Tensor& x);
 

@@ -111,4 +111,48 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight_in, const Tensor& bias_i
   return record("layer_norm", y, {rows, weight, bias}, backward).reshape(x.shape());
 }
 
+Tensor rms_norm(const Tensor& x, const Tensor& weight_in, double eps) {
+  detail::check_floating("rms_norm", "x", x);
+  check(x.ndim() >= 1, "rms_norm: a 0-dimensional tensor has nothing to normalise over");
+  check(eps >= 0, "rms_norm: eps is {}; needed 0 or more", eps);
+  const Shape width{x.size(-1)};
+  if (weight_in.defined())
+    check(weight_in.shape() == width && weight_in.dtype() == x.dtype(),
+          "rms_norm: weight is {} {}; x is {} {}; needed {} {}", to_string(weight_in.dtype()),
+          weight_in.shape(), to_string(x.dtype()), x.shape(), to_string(x.dtype()), width);
+  detail::check_same_device("rms_norm", {x, weight_in});
+  const Tensor weight = optional_view_owner(weight_in);
+  const Tensor rows =
+      detail::with_contiguous_rows(x.ndim() == 1 ? x.unsqueeze(0) : x.flatten(0, -2));
+  Tensor y = allocate("rms_norm", rows.shape(), x.dtype(), x.device());
+  const DType wide = x.dtype() == float64 ? float64 : float32;
+  Tensor rstd = allocate("rms_norm", {rows.size(0)}, wide, x.device());
+  if (!detail::backend_of(x).rms_norm_forward(
+          {eps, view_of(rows), optional_view(weight), mut_view_of(y), mut_view_of(rstd)})) {
+    composite::count_fallback("rms_norm");
+    return composite::rms_norm(x, weight, eps);
+  }
+  const auto backward = [eps, x = SavedTensor(rows), w = SavedTensor(weight), rstd](
+                            const Tensor& cotangent, const Needs& needs) {
+    const Tensor in = x.get(), scale = w.get();
+    const auto reference = [eps](const TensorList& t) {
+      return composite::rms_norm(t[0], t[1], eps);
+    };
+    if (grad_enabled())
+      return detail::composite_gradients(reference, {in, scale}, cotangent, needs);
+    const Tensor dy = detail::with_contiguous_rows(cotangent);
+    TensorList gradients(2);
+    const TensorList like{in, scale};
+    for (std::size_t i = 0; i < 2; ++i)
+      if (needs[i]) gradients[i] = allocate("rms_norm", like[i].shape(), in.dtype(), in.device());
+    if (detail::backend_of(in).rms_norm_backward({view_of(in), optional_view(scale), view_of(rstd),
+                                                  view_of(dy), optional_mut_view(gradients[0]),
+                                                  optional_mut_view(gradients[1])}))
+      return gradients;
+    composite::count_fallback("rms_norm");
+    return detail::composite_gradients(reference, like, cotangent, needs);
+  };
+  return record("rms_norm", y, {rows, weight}, backward).reshape(x.shape());
+}
+
 }  // namespace keymix

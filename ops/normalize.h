@@ -19,4 +19,8 @@ Tensor log_softmax(const Tensor& x, int dim);
 Tensor layer_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {},
                   double eps = 1e-5);
 
+// x / sqrt(mean(x^2) + eps) * weight over the last dimension (Zhang and Sennrich 2019): layer_norm
+// without mean and bias. weight [width] of x's dtype, or undefined. x must be floating.
+Tensor rms_norm(const Tensor& x, const Tensor& weight = {}, double eps = 1e-6);
+
 }  // namespace keymix

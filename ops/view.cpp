@@ -64,7 +64,9 @@ std::optional<Shape> view_strides(const Tensor& x, const Shape& shape) {
   return strides;
 }
 
-Tensor permute_dims(const Tensor& x, const std::vector<int>& order) {
+}  // namespace
+
+Tensor detail::permute(const Tensor& x, const std::vector<int>& order) {
   Shape shape = x.shape(), strides = x.strides();
   std::vector<int> inverse(order.size());
   for (std::size_t d = 0; d < order.size(); ++d) {
@@ -74,10 +76,8 @@ Tensor permute_dims(const Tensor& x, const std::vector<int>& order) {
     inverse[static_cast<std::size_t>(order[d])] = to;
   }
   return record("permute", make_view(x, shape, strides), {x},
-                [inverse](const Tensor& dy) { return permute_dims(dy, inverse); });
+                [inverse](const Tensor& dy) { return detail::permute(dy, inverse); });
 }
-
-}  // namespace
 
 Tensor Tensor::reshape(const Shape& wanted) const {
   const Shape target = resolve_shape(*this, wanted);
@@ -98,7 +98,7 @@ Tensor Tensor::permute(std::initializer_list<int> dims) const {
     check(std::count(order.begin(), order.end(), order.back()) == 1,
           "permute: dimension {} appears twice; needed each of {} once", dim, ndim());
   }
-  return permute_dims(*this, order);
+  return detail::permute(*this, order);
 }
 
 Tensor Tensor::transpose(int dim0, int dim1) const {

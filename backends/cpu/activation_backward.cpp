@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "keymix/backends/cpu/activation_backward.cpp"
 #include "keymix/backends/cpu/highway.h"
 
+#include "keymix/backends/cpu/gelu-inl.h"
 #include "keymix/backends/cpu/vector_loop-inl.h"
 #include "keymix/backends/cpu/vector_math-inl.h"
 
@@ -28,7 +29,7 @@ namespace HWY_NAMESPACE {
 // dx = dy f', f' written in `source`: y for tanh' = 1 - y^2 and sigmoid' = y (1 - y), else x.
 template <UnaryOp kOp, class D, class V>
 HWY_INLINE V activation_gradient(D d, V dy, V source, V a) {
-  const V zero = hn::Zero(d), one = constant(d, 1), half = constant(d, 0.5), x = source;
+  const V zero = hn::Zero(d), one = constant(d, 1), x = source;
   if constexpr (kOp == UnaryOp::relu)
     return hn::IfThenZeroElse(hn::Le(x, zero), dy);
   else if constexpr (kOp == UnaryOp::tanh)
@@ -41,10 +42,8 @@ HWY_INLINE V activation_gradient(D d, V dy, V source, V a) {
   } else if constexpr (kOp == UnaryOp::elu) {
     const V slope = hn::Mul(a, exp(d, nonpositive_part(d, x)));
     return hn::Mul(dy, hn::IfThenElse(hn::Gt(x, zero), one, slope));
-  } else if constexpr (kOp == UnaryOp::gelu) {  // Phi(x) + x phi(x)
-    const V cdf = hn::MulAdd(half, erf(d, hn::Mul(x, constant(d, kSqrtHalf))), half);
-    const V pdf = hn::Mul(constant(d, kInvSqrt2Pi), exp(d, hn::Mul(hn::Mul(x, x), hn::Neg(half))));
-    return hn::Mul(dy, hn::MulAdd(x, pdf, cdf));
+  } else if constexpr (kOp == UnaryOp::gelu) {
+    return hn::Mul(dy, gelu_slope(d, x));
   } else {
     static_assert(kOp == UnaryOp::gelu_tanh);
     // g + x g (1 - g) 2u', g the gate. Where g (1 - g) is 0, u' may be infinite.

@@ -69,6 +69,15 @@ class CpuBackend final : public Backend {
   bool cross_entropy_forward(const CrossEntropyArgs& args) override;
   bool cross_entropy_backward(const CrossEntropyBackwardArgs& args) override;
 
+  // rms_norm.cpp, bias_gelu.cpp, gated.cpp, rotary.cpp
+  bool rms_norm_forward(const RmsNormArgs& args) override;
+  bool rms_norm_backward(const RmsNormBackwardArgs& args) override;
+  bool bias_gelu_forward(const BiasGeluArgs& args) override;
+  bool bias_gelu_backward(const BiasGeluBackwardArgs& args) override;
+  bool gated_forward(const GatedArgs& args) override;
+  bool gated_backward(const GatedBackwardArgs& args) override;
+  bool rotary(const RotaryArgs& args) override;
+
   // attention_forward.cpp, attention_backward.cpp
   bool attention_forward(const AttentionForwardArgs& args) override;
   bool attention_backward(const AttentionBackwardArgs& args) override;

@@ -1,6 +1,6 @@
 // Layer normalisation over the last dimension (Ba, Kiros and Hinton, "Layer normalization", 2016).
 #include "keymix/backends/cpu/cpu_backend.h"
-#include "keymix/backends/cpu/rows.h"
+#include "keymix/backends/cpu/row_sums.h"
 
 #include <cmath>
 #include <vector>
@@ -145,75 +145,23 @@ HWY_EXPORT(layer_norm_backward_rows);
 namespace {
 
 constexpr std::int64_t kElementsPerChunk = 16384;
-constexpr std::int64_t kMinRowsPerBlock = 32;  // rows that share a partial sum, which is read again
-constexpr std::int64_t kMaxBlocks = 256;
-constexpr std::int64_t kRowsPerFlush = 64;  // summed in the tensors' own type, then in float64
 
 bool suits(const ConstView& view, DType dtype) {
   return (dtype == float32 || dtype == float64) && view.dtype == dtype && has_dense_rows(view);
-}
-
-// Absent, or a dense vector of that type.
-bool suits_as_vector(const ConstView& view, DType dtype) {
-  return !view || (view.dtype == dtype && is_dense(view));
-}
-
-// Rows whose parameter gradients are summed together: fixed by the shape alone.
-std::int64_t rows_per_block(std::int64_t rows, std::int64_t width) {
-  const std::int64_t block =
-      std::max({kElementsPerChunk / width, kMinRowsPerBlock, (rows + kMaxBlocks - 1) / kMaxBlocks});
-  return (block + 3) / 4 * 4;
-}
-
-// Adds the rows [begin, end) to sums[0 … 2 width) = dweight, dbias; writes their dx.
-template <typename T>
-void backward_block(const LayerNormBackwardArgs& args, const StridedLoop<3>& loop,
-                    std::int64_t begin, std::int64_t end, double* sums) {
-  std::vector<T> flush(sums == nullptr ? 0 : static_cast<std::size_t>(2 * args.x.shape.back()));
-  for (std::int64_t row = begin; row < end; row += kRowsPerFlush) {
-    std::fill(flush.begin(), flush.end(), T(0));
-    for_each_row_run(loop, row, std::min(end, row + kRowsPerFlush),
-                     [&](const RowRun<3>& rows, std::int64_t first) {
-                       HWY_DYNAMIC_DISPATCH(layer_norm_backward_rows)
-                       (args, rows, first, sums == nullptr ? nullptr : flush.data());
-                     });
-    for (std::size_t i = 0; i < flush.size(); ++i) sums[i] += static_cast<double>(flush[i]);
-  }
-}
-
-// y_i = sum over blocks of partial[block][offset + i], in the order of the blocks.
-template <typename T>
-void combine(const std::vector<double>& partial, std::int64_t blocks, std::int64_t offset,
-             const MutView& y) {
-  if (!y) return;
-  const std::int64_t width = y.shape.numel();
-  parallel_for(width, 1024, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<double> sums(static_cast<std::size_t>(end - begin));
-    for (std::int64_t block = 0; block < blocks; ++block) {
-      const double* row = partial.data() + block * 2 * width + offset + begin;
-      for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += row[i];
-    }
-    T* out = y.as<T>() + begin;
-    for (std::size_t i = 0; i < sums.size(); ++i) out[i] = static_cast<T>(sums[i]);
-  });
 }
 
 template <typename T>
 void backward(const LayerNormBackwardArgs& args) {
   const std::int64_t width = args.x.shape.back();
   const ConstView dx = args.dx ? ConstView(args.dx) : args.x;  // a place holder where not wanted
-  const auto loop = make_row_loop(args.x, args.dy, dx);
-  const std::int64_t rows = loop.numel;
   const bool parameters = args.dweight || args.dbias;
-  const std::int64_t block = rows_per_block(rows, width);
-  const std::int64_t blocks = (rows + block - 1) / block;
-  std::vector<double> partial(parameters ? static_cast<std::size_t>(blocks * 2 * width) : 0);
-  parallel_for(rows, block, [&](std::int64_t begin, std::int64_t end) {
-    double* sums = parameters ? partial.data() + begin / block * 2 * width : nullptr;
-    backward_block<T>(args, loop, begin, end, sums);
-  });
-  combine<T>(partial, blocks, 0, args.dweight);
-  combine<T>(partial, blocks, width, args.dbias);
+  const std::vector<double> sums =
+      sum_over_rows<T>(make_row_loop(args.x, args.dy, dx), width, parameters ? 2 * width : 0,
+                       [&](const RowRun<3>& rows, std::int64_t first, T* share) {
+                         HWY_DYNAMIC_DISPATCH(layer_norm_backward_rows)(args, rows, first, share);
+                       });
+  if (args.dweight) store_sums<T>(sums.data(), args.dweight);
+  if (args.dbias) store_sums<T>(sums.data() + width, args.dbias);
 }
 
 }  // namespace
@@ -223,7 +171,7 @@ bool CpuBackend::layer_norm_forward(const LayerNormArgs& args) {
   if (!suits(args.x, dtype) || !suits(args.y, dtype) || args.x.shape.back() == 0) return false;
   for (const ConstView& vector :
        {args.weight, args.bias, ConstView(args.mean), ConstView(args.rstd)})
-    if (!suits_as_vector(vector, dtype)) return false;
+    if (!absent_or_dense_vector(vector, dtype)) return false;
   parallel_rows(make_row_loop(args.x, args.y), args.x.shape.back(), kElementsPerChunk,
                 [&](const RowRun<2>& rows, std::int64_t first) {
                   HWY_DYNAMIC_DISPATCH(layer_norm_rows)(args, rows, first);
@@ -237,7 +185,7 @@ bool CpuBackend::layer_norm_backward(const LayerNormBackwardArgs& args) {
   if (args.dx && !suits(args.dx, dtype)) return false;
   for (const ConstView& vector :
        {args.weight, args.mean, args.rstd, ConstView(args.dweight), ConstView(args.dbias)})
-    if (!suits_as_vector(vector, dtype)) return false;
+    if (!absent_or_dense_vector(vector, dtype)) return false;
   if (dtype == float32)
     backward<float>(args);
   else

@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "keymix/backends/cpu/unary.cpp"
 #include "keymix/backends/cpu/highway.h"
 
+#include "keymix/backends/cpu/gelu-inl.h"
 #include "keymix/backends/cpu/vector_loop-inl.h"
 #include "keymix/backends/cpu/vector_math-inl.h"
 
@@ -32,7 +33,7 @@ namespace HWY_NAMESPACE {
 // The formulas. `a` and `b` are UnaryParams' (backend.h).
 template <UnaryOp kOp, class D, class V>
 HWY_INLINE V evaluate(D d, V x, V a, V b) {
-  const V zero = hn::Zero(d), one = constant(d, 1), half = constant(d, 0.5);
+  const V zero = hn::Zero(d), one = constant(d, 1);
   if constexpr (kOp == UnaryOp::neg)
     return hn::Neg(x);
   else if constexpr (kOp == UnaryOp::abs)
@@ -63,7 +64,7 @@ HWY_INLINE V evaluate(D d, V x, V a, V b) {
   else if constexpr (kOp == UnaryOp::relu)  // written so that a NaN stays
     return hn::IfThenZeroElse(hn::Le(x, zero), x);
   else if constexpr (kOp == UnaryOp::gelu)
-    return hn::Mul(hn::Mul(x, half), hn::Add(one, erf(d, hn::Mul(x, constant(d, kSqrtHalf)))));
+    return gelu(d, x);
   else if constexpr (kOp == UnaryOp::gelu_tanh)
     return hn::Mul(x, gelu_tanh_gate(d, x));
   else if constexpr (kOp == UnaryOp::silu)

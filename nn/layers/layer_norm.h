@@ -15,7 +15,7 @@ struct LayerNorm : Module {
   using Options = LayerNormOptions;
 
   Tensor weight;  // [width], begins at 1
-  Tensor bias;    // [width], begins at 0; undefined without bias
+  Tensor bias;    // [width], begins at 0; or undefined
 
   LayerNorm(Scope scope, LayerNormOptions options);
 

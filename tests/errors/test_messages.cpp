@@ -3,16 +3,20 @@
 #include "keymix/autograd/engine.h"
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/backends/registry.h"
+#include "keymix/ops/activation.h"
+#include "keymix/ops/arrange.h"
 #include "keymix/ops/attention.h"
 #include "keymix/ops/binary.h"
 #include "keymix/ops/combine.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/dropout.h"
+#include "keymix/ops/einsum.h"
 #include "keymix/ops/indexing.h"
 #include "keymix/ops/loss.h"
 #include "keymix/ops/matmul.h"
 #include "keymix/ops/normalize.h"
 #include "keymix/ops/reduce.h"
+#include "keymix/ops/rotary.h"
 #include "keymix/ops/unary.h"
 #include "support/catch.h"
 #include "support/tensors.h"
@@ -141,6 +145,131 @@ TEST_CASE("messages: shapes that do not fit", "[unit]") {
        "cross_entropy: logits are [2, 3], target is [3]; needed a target of shape [2]"},
       {[] { Shape{1, 1, 1, 1, 1, 1, 1, 1, 1}; },
        "shape: too many dimensions; got 9; at most 8 are supported"},
+  });
+}
+
+TEST_CASE("messages: rms_norm", "[unit]") {
+  check_messages({
+      {[] { rms_norm(arange(3)); },
+       "rms_norm: x must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+      {[] { rms_norm(ones({})); },
+       "rms_norm: a 0-dimensional tensor has nothing to normalise over"},
+      {[] {
+         rms_norm(ones({2, 3}), ones({4}));
+       },
+       "rms_norm: weight is float32 [4]; x is float32 [2, 3]; needed float32 [3]"},
+      {[] {
+         rms_norm(ones({2, 3}), ones({3}, {.dtype = float64}));
+       },
+       "rms_norm: weight is float64 [3]; x is float32 [2, 3]; needed float32 [3]"},
+      {[] { rms_norm(ones({3}), {}, -1); }, "rms_norm: eps is -1; needed 0 or more"},
+  });
+}
+
+TEST_CASE("messages: activations of two operands", "[unit]") {
+  check_messages({
+      {[] {
+         bias_gelu(ones({2, 3}), ones({2}));
+       },
+       "bias_gelu: bias is float32 [2]; x is float32 [2, 3]; needed float32 [3]"},
+      {[] { bias_gelu(ones({}), ones({1})); },
+       "bias_gelu: a 0-dimensional x has no width; needed [..., width]"},
+      {[] { bias_gelu(arange(3), ones({3})); },
+       "bias_gelu: x must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+      {[] {
+         glu(ones({2, 3}));
+       },
+       "glu: dimension 1 of [2, 3] has 3 elements; needed an even number"},
+      {[] {
+         glu(ones({2, 4}), 2);
+       },
+       "glu: dimension out of range; got 2; the tensor has 2 (-2 to 1)"},
+      {[] { glu(arange(4)); },
+       "glu: x must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+      {[] {
+         swiglu(ones({2, 3}), ones({3}));
+       },
+       "swiglu: gate is float32 [2, 3], up is float32 [3]; needed one shape and dtype"},
+      {[] { swiglu(ones({3}), ones({3}, {.dtype = float64})); },
+       "swiglu: gate is float32 [3], up is float64 [3]; needed one shape and dtype"},
+      {[] { swiglu(arange(3), arange(3)); },
+       "swiglu: gate must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+  });
+}
+
+TEST_CASE("messages: rotary", "[unit]") {
+  check_messages({
+      {[] { rotary(ones({4})); }, "rotary: x has shape [4]; needed [..., N, D]"},
+      {[] {
+         rotary(ones({2, 5}));
+       },
+       "rotary: dims is 5; x is [2, 5]; needed an even number from 0 to 5"},
+      {[] {
+         rotary(ones({2, 4}), 0, {.dims = 6});
+       },
+       "rotary: dims is 6; x is [2, 4]; needed an even number from 0 to 4"},
+      {[] {
+         rotary(ones({2, 4}), 0, {.base = 0});
+       },
+       "rotary: base is 0; needed more than 0"},
+      {[] {
+         rotary(arange(4).reshape({2, 2}));
+       },
+       "rotary: x must be floating; got int64; needed float16, bfloat16, float32 or float64"},
+  });
+}
+
+TEST_CASE("messages: arrangements", "[unit]") {
+  check_messages({
+      {[] { chunk(ones({3}), 0); }, "chunk: 0 chunks are not possible; needed 1 or more"},
+      {[] { chunk(ones({3}), 2, 1); },
+       "chunk: dimension out of range; got 1; the tensor has 1 (-1 to 0)"},
+      {[] {
+         repeat(ones({2, 3}), {2});
+       },
+       "repeat: got 1 counts for shape [2, 3]; needed one for each of its 2 dimensions"},
+      {[] {
+         repeat(ones({2, 3}), {2, -1});
+       },
+       "repeat: count -1 for dimension 1 is negative; needed 0 or more"},
+      {[] { flip(ones({3}), 1); },
+       "flip: dimension out of range; got 1; the tensor has 1 (-1 to 0)"},
+      {[] { roll(ones({3}), 1, 1); },
+       "roll: dimension out of range; got 1; the tensor has 1 (-1 to 0)"},
+      {[] {
+         roll(ones({3}), std::vector<std::int64_t>{1, 2}, std::vector<int>{0});
+       },
+       "roll: got 2 shifts for 1 dimensions; needed one each"},
+  });
+}
+
+TEST_CASE("messages: einsum", "[unit]") {
+  const Tensor matrix = ones({2, 3});
+  check_messages({
+      {[&] { einsum("...ij->...ji", {matrix}); },
+       "einsum: \"...ij->...ji\" has an ellipsis; needed a letter for each dimension\n"
+       "  hint: name the leading dimensions, or flatten them first"},
+      {[&] { einsum("i1->i", {matrix}); },
+       "einsum: \"i1->i\" has '1' at position 1; needed letters, commas and at most one ->"},
+      {[&] { einsum("ij->i->j", {matrix}); },
+       "einsum: \"ij->i->j\" has '-' at position 5; needed letters, commas and at most one ->"},
+      {[&] { einsum("ij,jk->ik", {matrix}); },
+       "einsum: \"ij,jk->ik\" has 2 operands; got 1 tensors; needed one each"},
+      {[&] { einsum("ijk->k", {matrix}); },
+       "einsum: operand 0 is [2, 3]; its letters \"ijk\" are for 3 dimensions, it has 2"},
+      {[&] {
+         einsum("ij,jk->ik", {matrix, matrix});
+       },
+       "einsum: sizes of letter 'j' differ; operand 0 \"ij\" has 3, operand 1 \"jk\" has 2; needed "
+       "equal ones"},
+      {[&] { einsum("ii->i", {matrix}); },
+       "einsum: sizes of letter 'i' differ; operand 0 \"ii\" has 2, operand 0 \"ii\" has 3; needed "
+       "equal ones"},
+      {[&] { einsum("ij->k", {matrix}); },
+       "einsum: letter 'k' of the result of \"ij->k\" is in no operand; needed one that gives its "
+       "size"},
+      {[&] { einsum("ij->ii", {matrix}); },
+       "einsum: letter 'i' appears twice in the result of \"ij->ii\"; needed each once"},
   });
 }
 

@@ -6,6 +6,7 @@
 #include "keymix/nn/layers/layer_norm.h"
 #include "keymix/nn/layers/linear.h"
 #include "keymix/nn/layers/positions.h"
+#include "keymix/nn/layers/rms_norm.h"
 #include "keymix/nn/transformer/mlp.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/matmul.h"
@@ -76,6 +77,28 @@ TEST_CASE("LayerNorm begins as the plain normalisation", "[unit]") {
         "LayerNorm '': impossible size; got width = 0; needed 1 or more");
   CHECK(message_of([&] { nn::LayerNorm layer(rng, {.width = 4, .eps = 0}); }) ==
         "LayerNorm '': impossible eps; got 0; needed more than 0");
+
+  nn::LayerNorm no_bias(rng, {.width = 4, .bias = false});
+  CHECK_FALSE(no_bias.bias.defined());
+  CHECK(no_bias.parameter_count() == 4);
+  const Tensor x = uniform_values({3, 4}, 1);
+  CHECK(difference(no_bias(x), norm(x), 0) == "");
+}
+
+TEST_CASE("RMSNorm begins as the plain normalisation and has one parameter", "[unit]") {
+  Generator rng(1);
+  nn::RMSNorm norm(rng, {.width = 4});
+  const double s = 1.0 / std::sqrt(7.5 + 1e-6);
+  CHECK(difference(values(norm(make({1, 2, -3, 4}, {1, 4}))), {s, 2 * s, -3 * s, 4 * s}, 1e-6) ==
+        "");
+  CHECK(norm.parameter_count() == 4);
+  norm(uniform_values({3, 4}, 1)).sum().backward();
+  CHECK(norm.weight.grad().shape() == Shape{4});
+  CHECK(statistics(norm.weight.grad()).largest > 0);
+  CHECK(message_of([&] { nn::RMSNorm layer(rng, {}); }) ==
+        "RMSNorm '': impossible size; got width = 0; needed 1 or more");
+  CHECK(message_of([&] { nn::RMSNorm layer(rng, {.width = 4, .eps = 0}); }) ==
+        "RMSNorm '': impossible eps; got 0; needed more than 0");
 }
 
 TEST_CASE("Dropout drops in training alone", "[unit]") {

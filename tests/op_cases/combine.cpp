@@ -164,6 +164,34 @@ std::vector<OpCase> cuts() {
   return cases;
 }
 
+std::vector<OpCase> chunks() {
+  using Sizes = std::vector<std::int64_t>;
+  struct Form {
+    Shape shape;
+    std::int64_t count;
+    int dim;
+    Sizes sizes;
+    Layout layout = Layout::contiguous;
+  };
+  std::vector<OpCase> cases;
+  for (const Form& f :
+       {Form{{6, 2}, 3, 0, {2, 2, 2}}, Form{{2, 5}, 2, 1, {3, 2}, Layout::transposed},
+        Form{{5}, 4, 0, {2, 2, 1}}, Form{{2, 3}, 1, -1, {3}, Layout::strided},
+        Form{{3}, 7, 0, {1, 1, 1}}, Form{{0, 2}, 3, 0, {0, 0, 0}}, Form{{0, 2}, 2, 1, {1, 1}},
+        Form{{1}, 1, 0, {1}}, Form{{30, 192}, 3, 1, {64, 64, 64}}}) {
+    const int d = normalize_dim("chunk", f.dim, f.shape.ndim());
+    cases.push_back({.ops = {"chunk"},
+                     .name = fmt::format("chunk {} into {}, along {}", f.shape, f.count, d),
+                     .inputs = {{.shape = f.shape, .layout = f.layout}},
+                     .build = [count = f.count, dim = f.dim](
+                                  const TensorList& x) { return chunk(x[0], count, dim); },
+                     .naive = naive_split(d, f.sizes),
+                     .tolerance = {0, "values only move"},
+                     .gradcheck = f.shape.numel() < 100});
+  }
+  return cases;
+}
+
 std::vector<OpCase> pads() {
   using Amounts = std::vector<std::pair<std::int64_t, std::int64_t>>;
   struct Pad {
@@ -248,7 +276,7 @@ std::vector<OpCase> triangles() {
 
 std::vector<OpCase> combine_cases() {
   std::vector<OpCase> cases = joins();
-  for (const auto& more : {cuts(), pads(), triangles()})
+  for (const auto& more : {cuts(), chunks(), pads(), triangles()})
     cases.insert(cases.end(), more.begin(), more.end());
   return cases;
 }

@@ -1,5 +1,5 @@
 // Normalisations: softmax and log_softmax with everything that can go wrong in exponentials,
-// layer_norm, and normalize.
+// layer_norm, rms_norm, and normalize.
 #include "op_cases/naive.h"
 
 #include "keymix/ops/binary.h"
@@ -183,6 +183,65 @@ std::vector<OpCase> layers() {
   return cases;
 }
 
+Line naive_rms_norm(const Line& x, double eps) {
+  double squares = 0;
+  for (double value : x) squares += value * value;
+  Line y = x;
+  for (double& value : y) value /= std::sqrt(squares / static_cast<double>(x.size()) + eps);
+  return y;
+}
+
+std::vector<OpCase> rms_norms() {
+  struct Form {
+    const char* name;
+    Shape shape;
+    bool weight = true;
+    Layout layout = Layout::contiguous;
+    Values values = Values::uniform;
+    double eps = 1e-6;
+  };
+  std::vector<OpCase> cases;
+  for (const Form& f :
+       {Form{"matrix", {3, 5}}, Form{"no weight", {3, 4}, false}, Form{"batch", {2, 2, 3}},
+        Form{"vector", {5}}, Form{"transposed", {3, 4}, true, Layout::transposed},
+        Form{"strided", {3, 4}, false, Layout::strided},
+        Form{"padded rows", {3, 4}, true, Layout::padded_rows},
+        Form{"broadcast", {3, 4}, true, Layout::broadcast},
+        Form{"outliers", {3, 6}, true, Layout::contiguous, Values::outliers},
+        Form{"no rows", {0, 4}}, Form{"no columns", {3, 0}},
+        // Its gradient is what eps leaves of nothing: a wide one, or no difference would be seen.
+        Form{"width 1", {3, 1}, true, Layout::contiguous, Values::uniform, 0.5},
+        Form{"one element", {1}, true, Layout::contiguous, Values::uniform, 0.5},
+        Form{"large", {67, 133}}, Form{"many rows", {301, 133}}, Form{"wide", {5, 2050}}}) {
+    const bool large = f.shape.numel() > 100;
+    std::vector<InputSpec> inputs{{.shape = f.shape, .layout = f.layout, .values = f.values}};
+    if (f.weight) inputs.push_back({.shape = {f.shape.back()}, .low = 0.5, .high = 2});
+    const auto weight = [](const TensorList& x) { return x.size() > 1 ? x[1] : Tensor(); };
+    cases.push_back(
+        {.ops = {"rms_norm", "composite::rms_norm"},
+         .name = fmt::format("rms_norm {}", f.name),
+         .inputs = inputs,
+         .build = [weight, eps = f.eps](
+                      const TensorList& x) { return TensorList{rms_norm(x[0], weight(x), eps)}; },
+         .composite =
+             [weight, eps = f.eps](const TensorList& x) {
+               return TensorList{composite::rms_norm(x[0], weight(x), eps)};
+             },
+         .naive =
+             [weight, eps = f.eps](const TensorList& x) {
+               const TensorList y = naive::along(
+                   -1, [eps](const Line& line) { return naive_rms_norm(line, eps); })({x[0]});
+               if (!weight(x).defined()) return y;
+               return naive::zip([](double p, double q) { return p * q; })({y[0], weight(x)});
+             },
+         .tolerance = {1e-5, "sums of up to 2,050 terms"},
+         .gradcheck = !large,
+         .half_tolerance = large ? 0.2 : 0.05,
+         .shapes = {f.shape}});
+  }
+  return cases;
+}
+
 std::vector<OpCase> lengths() {
   struct Form {
     const char* name;
@@ -225,7 +284,7 @@ std::vector<OpCase> lengths() {
 
 std::vector<OpCase> normalize_cases() {
   std::vector<OpCase> cases = distributions();
-  for (const auto& more : {layers(), lengths()})
+  for (const auto& more : {layers(), rms_norms(), lengths()})
     cases.insert(cases.end(), more.begin(), more.end());
   return cases;
 }

@@ -1,10 +1,13 @@
 // Fused kernels are used where they should be: slowness must not be silent.
+#include "keymix/ops/activation.h"
+#include "keymix/ops/combine.h"
 #include "keymix/ops/composite.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/dropout.h"
 #include "keymix/ops/loss.h"
 #include "keymix/ops/matmul.h"
 #include "keymix/ops/normalize.h"
+#include "keymix/ops/rotary.h"
 #include "keymix/ops/unary.h"
 #include "ops/attention_support.h"
 #include "support/catch.h"
@@ -43,6 +46,31 @@ TEST_CASE("the shapes models use take the fused path, forward and backward", "[u
         {"layer_norm",
          [&] {
            return layer_norm(leaf({7, 33}, dtype));
+         }},
+        {"rms_norm",
+         [&] {
+           return rms_norm(leaf({2, 5, 64}, dtype), leaf({64}, dtype));
+         }},
+        {"rms_norm",
+         [&] {
+           return rms_norm(leaf({7, 33}, dtype));
+         }},
+        {"bias_gelu",
+         [&] {
+           return bias_gelu(leaf({2, 5, 64}, dtype), leaf({64}, dtype));
+         }},
+        {"glu",
+         [&] {
+           return glu(leaf({2, 5, 66}, dtype));
+         }},
+        {"swiglu",
+         [&] {
+           const TensorList halves = split(leaf({2, 5, 66}, dtype), 33, -1);
+           return swiglu(halves[0], halves[1]);
+         }},
+        {"rotary",
+         [&] {
+           return rotary(leaf({2, 5, 3, 16}, dtype).transpose(1, 2), 7);
          }},
         {"linear",
          [&] {
@@ -109,7 +137,7 @@ TEST_CASE("the shapes models use take the fused path, forward and backward", "[u
     const std::vector<const char*> counters{
         "softmax",           "log_softmax", "layer_norm",          "linear",
         "cross_entropy",     "dropout",     "activation_backward", "attention",
-        "attention_backward"};
+        "attention_backward", "rms_norm", "bias_gelu", "glu", "swiglu", "rotary"};
     for (const auto& [name, call] : calls) {
       INFO(name);
       std::int64_t before = 0, after = 0;

@@ -165,6 +165,8 @@ const std::vector<Family>& op_families() {
       {"indexing", indexing_cases()}, {"combine", combine_cases()},
       {"matmul", matmul_cases()},     {"normalize", normalize_cases()},
       {"loss", loss_cases()},         {"attention", attention_cases()},
+      {"activation", activation_cases()}, {"rotary", rotary_cases()},
+      {"arrange", arrange_cases()},   {"einsum", einsum_cases()},
   };
   return families;
 }

@@ -106,5 +106,9 @@ std::vector<OpCase> matmul_cases();
 std::vector<OpCase> normalize_cases();
 std::vector<OpCase> loss_cases();
 std::vector<OpCase> attention_cases();
+std::vector<OpCase> activation_cases();
+std::vector<OpCase> rotary_cases();
+std::vector<OpCase> arrange_cases();
+std::vector<OpCase> einsum_cases();
 
 }  // namespace keymix::testing

@@ -1,0 +1,63 @@
+// Sums over all rows, which become the gradients of what the rows share (a norm's weight, a bias).
+// The order of the terms is fixed by the shape alone: few rows in the tensors' own type, these in
+// float64 within a block of rows, and the blocks one after another.
+#pragma once
+
+#include "keymix/backends/cpu/rows.h"
+
+#include <vector>
+
+namespace keymix::cpu_backend {
+
+// Absent, or a dense vector of that type.
+inline bool absent_or_dense_vector(const ConstView& view, DType dtype) {
+  return !view || (view.dtype == dtype && is_dense(view));
+}
+
+// Rows to a block: enough of them to be worth a thread, and a partial sum that is read again.
+inline std::int64_t rows_per_block(std::int64_t rows, std::int64_t width) {
+  constexpr std::int64_t kElements = 16384, kMinRows = 32, kMaxBlocks = 256;
+  const std::int64_t block =
+      std::max({kElements / width, kMinRows, (rows + kMaxBlocks - 1) / kMaxBlocks});
+  return (block + 3) / 4 * 4;
+}
+
+// Calls body(rows, position of the first, sums) for all rows of the loop, in parallel; to `sums`,
+// `count` numbers, it adds what its rows give (null if count is 0). Returns the sums of all rows.
+// Requires width > 0.
+template <typename T, std::size_t N, typename Body>
+std::vector<double> sum_over_rows(const StridedLoop<N>& loop, std::int64_t width,
+                                  std::int64_t count, const Body& body) {
+  constexpr std::int64_t kRowsPerFlush = 64;
+  const std::int64_t rows = loop.numel, block = rows_per_block(rows, width);
+  const std::int64_t blocks = (rows + block - 1) / block;
+  std::vector<double> partial(static_cast<std::size_t>(blocks * count));
+  parallel_for(rows, block, [&](std::int64_t begin, std::int64_t end) {
+    double* sums = partial.data() + begin / block * count;
+    std::vector<T> flush(static_cast<std::size_t>(count));
+    for (std::int64_t row = begin; row < end; row += kRowsPerFlush) {
+      std::fill(flush.begin(), flush.end(), T(0));
+      for_each_row_run(loop, row, std::min(end, row + kRowsPerFlush),
+                       [&](const RowRun<N>& run, std::int64_t first) {
+                         body(run, first, count == 0 ? nullptr : flush.data());
+                       });
+      for (std::size_t i = 0; i < flush.size(); ++i) sums[i] += static_cast<double>(flush[i]);
+    }
+  });
+
+  std::vector<double> totals(static_cast<std::size_t>(count));
+  parallel_for(count, 1024, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t b = 0; b < blocks; ++b)
+      for (std::int64_t i = begin; i < end; ++i)
+        totals[static_cast<std::size_t>(i)] += partial[static_cast<std::size_t>(b * count + i)];
+  });
+  return totals;
+}
+
+// y, a dense vector, = sums.
+template <typename T>
+void store_sums(const double* sums, const MutView& y) {
+  for (std::int64_t i = 0; i < y.shape.numel(); ++i) y.as<T>()[i] = static_cast<T>(sums[i]);
+}
+
+}  // namespace keymix::cpu_backend

@@ -96,6 +96,8 @@ void add_training_flags(CLI::App& app, Options& options) {
   model("--width", options.model.width, "width of the model", "N");
   model("--context", options.model.context, "characters it sees", "N");
   model("--dropout", options.model.dropout, "probability", "P");
+  app.add_flag("--rotary", options.model.rotary, "rotary positions instead of learned ones")
+      ->group("Model");
   TrainOptions& training = options.training;
   const Adder train{app, "Training"};
   train("--text", training.text, "the text to learn, UTF-8; its last tenth is for validation",
@@ -151,7 +153,8 @@ nn::LanguageModelOptions ModelOptions::model(std::int64_t vocab) const {
           .head_dim = head_dim,
           .dropout = dropout,
           .attention_dropout = dropout,
-          .attention = core};
+          .attention = core,
+          .positions = rotary ? nn::rotary : nn::learned};
 }
 
 std::string ModelOptions::description() const {
@@ -168,7 +171,8 @@ keymix::Metadata ModelOptions::metadata() const {
           {"layers", std::to_string(layers)},
           {"width", std::to_string(width)},
           {"context", std::to_string(context)},
-          {"dropout", fmt::format("{}", dropout)}};
+          {"dropout", fmt::format("{}", dropout)},
+          {"rotary", rotary ? "1" : "0"}};
 }
 
 ModelOptions ModelOptions::from_metadata(const keymix::Metadata& metadata) {
@@ -183,7 +187,8 @@ ModelOptions ModelOptions::from_metadata(const keymix::Metadata& metadata) {
                        .layers = number_of<std::int64_t>(metadata, "layers"),
                        .width = number_of<std::int64_t>(metadata, "width"),
                        .context = number_of<std::int64_t>(metadata, "context"),
-                       .dropout = number_of<double>(metadata, "dropout")};
+                       .dropout = number_of<double>(metadata, "dropout"),
+                       .rotary = number_of<std::int64_t>(metadata, "rotary") != 0};
   check_model(options);
   return options;
 }

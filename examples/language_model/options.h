@@ -18,6 +18,7 @@ struct ModelOptions {
   std::int64_t width = 128;
   std::int64_t context = 64;
   double dropout = 0.0;
+  bool rotary = false;  // rotary positions instead of learned ones
 
   keymix::nn::LanguageModelOptions model(std::int64_t vocab) const;
   std::string description() const;  // "mgk, 2 heads of 32, 2 keys each"

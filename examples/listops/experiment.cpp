@@ -85,7 +85,7 @@ double accuracy(nn::Classifier& model, const Dataset& dataset, std::int64_t batc
   std::int64_t right = 0;
   const auto step = static_cast<std::size_t>(batch_size);
   for (std::size_t first = 0; first < dataset.size(); first += step) {
-    const Batch batch = make_batch(dataset, first, step, model.positions.table.size(0));
+    const Batch batch = make_batch(dataset, first, step, model.positions.max_length());
     const Tensor found = model(tokens_of(batch)).argmax(-1) == labels_of(batch);
     right += found.sum().item<std::int64_t>();
   }

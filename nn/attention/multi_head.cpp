@@ -4,6 +4,7 @@
 #include "keymix/nn/layers/dropout.h"
 #include "keymix/ops/combine.h"
 #include "keymix/ops/matmul.h"
+#include "keymix/ops/rotary.h"
 
 #include <numeric>
 
@@ -70,11 +71,15 @@ MultiHeadAttention::MultiHeadAttention(Scope scope, const MultiHeadAttentionOpti
     : Module(scope, "MultiHeadAttention"),
       core_(options.attention.make_core(scope, geometry_of(scope, options))),
       dropout_(options.dropout),
+      rotary_(options.rotary),
       projection(scope / "projection", projection_options(*core_, options.bias)),
       output(scope / "output", {.in = core_->geometry().heads * core_->geometry().value_dim,
                                 .out = options.width,
                                 .bias = options.bias}) {
   check_dropout("MultiHeadAttention", scope, dropout_);
+  check(!rotary_ || core_->geometry().head_dim % 2 == 0,
+        "MultiHeadAttention '{}': rotary positions turn pairs; got head_dim = {}; needed an even one",
+        scope.path(), core_->geometry().head_dim);
 }
 
 void MultiHeadAttention::check_input(const char* what, const Tensor& x) const {
@@ -89,6 +94,8 @@ AttentionInput MultiHeadAttention::project(const Tensor& x, const Mask& mask,
   TensorList parts = split(projection(x), part_widths(*core_), -1);
   for (std::size_t i = 0; i < parts.size(); ++i)
     parts[i] = by_heads(parts[i], i == 0 ? core_->geometry().heads : core_->geometry().kv_heads);
+  if (rotary_)
+    for (std::size_t i = 0; i + 1 < parts.size(); ++i) parts[i] = keymix::rotary(parts[i], position);
   return {.query = parts.front(),
           .keys = TensorList(parts.begin() + 1, parts.end() - 1),
           .value = parts.back(),
@@ -114,6 +121,8 @@ Tensor MultiHeadAttention::step(const Tensor& x, AttentionState& state, const Ma
 Tensor MultiHeadAttention::cross(const Tensor& x, const Tensor& memory, const Mask& mask) {
   check_input("x", x);
   check_input("memory", memory);
+  check(!rotary_, "MultiHeadAttention '{}': cross-attention has no common positions to rotate by",
+        scope().path());
   const AttentionGeometry& geometry = core_->geometry();
   std::vector<std::int64_t> widths = part_widths(*core_);
   const std::int64_t query_width = widths.front();

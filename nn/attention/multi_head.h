@@ -19,6 +19,9 @@ struct MultiHeadAttentionOptions {
   bool causal = false;
   double dropout = 0.0;  // of attention weights
   bool bias = true;
+  // Queries and keys are rotated by their positions (Su et al. 2021; ops/rotary.h) before the core sees
+  // them: shifts of sMGK apply to rotated keys, which keeps its one product. Not for cross().
+  bool rotary = false;
   AttentionOptions attention = {};
 };
 
@@ -26,7 +29,8 @@ struct MultiHeadAttention : Module {
   using Options = MultiHeadAttentionOptions;
 
   // Throws Error on sizes that are not positive, a width that the heads do not divide when head_dim
-  // is unset, heads that kv_heads do not divide, or dropout outside [0, 1).
+  // is unset, heads that kv_heads do not divide, dropout outside [0, 1), or an
+  // odd head_dim with rotary.
   MultiHeadAttention(Scope scope, const MultiHeadAttentionOptions& options);
 
   // x [B, N, width] to [B, N, width]. `position` is that of x's first row in its sequence.
@@ -50,6 +54,7 @@ struct MultiHeadAttention : Module {
 
   std::unique_ptr<AttentionCore> core_;
   double dropout_;
+  bool rotary_;
 
  public:
   // Rows q | k_0 | … | k_{M-1} | v, in blocks of head_dim (value_dim): `heads` of q, `kv_heads` of

@@ -22,7 +22,8 @@ Tensor sinusoidal_table(std::int64_t max_length, std::int64_t width) {
 
 }  // namespace
 
-Positions::Positions(Scope scope, PositionsOptions options) : Module(scope, "Positions") {
+Positions::Positions(Scope scope, PositionsOptions options)
+    : Module(scope, "Positions"), max_length_(options.max_length), width_(options.width) {
   check(options.max_length > 0 && options.width > 0,
         "Positions '{}': impossible size; got max_length = {}, width = {}; needed 1 or more",
         scope.path(), options.max_length, options.width);
@@ -32,24 +33,23 @@ Positions::Positions(Scope scope, PositionsOptions options) : Module(scope, "Pos
   if (options.kind == sinusoidal)
     table = scope.buffer("table", sinusoidal_table(options.max_length, options.width),
                          {.persistent = false});
-  else
+  else if (options.kind == learned)
     table = scope.parameter(
         "table", normal({options.max_length, options.width}, 0, options.stddev, scope.generator()));
 }
 
 Tensor Positions::operator()(const Tensor& x, std::int64_t first) {
-  check(x.ndim() == 3 && x.size(2) == table.size(1),
-        "Positions '{}': got x {}; needed [batch, length, {}]", scope().path(), x.shape(),
-        table.size(1));
+  check(x.ndim() == 3 && x.size(2) == width_,
+        "Positions '{}': got x {}; needed [batch, length, {}]", scope().path(), x.shape(), width_);
   const std::int64_t end = first + x.size(1);
-  if (first < 0 || end > table.size(0))
+  if (first < 0 || end > max_length_)
     throw Error(
         fmt::format(
             "Positions '{}': the sequence runs past the table; got positions {} to {}; needed less "
             "than max_length = {}",
-            scope().path(), first, end - 1, table.size(0)),
+            scope().path(), first, end - 1, max_length_),
         "cut the sequence, or build the model with a larger max_length");
-  return x + table.slice(0, first, end);
+  return table.defined() ? x + table.slice(0, first, end) : x;
 }
 
 }  // namespace keymix::nn

@@ -1,17 +1,19 @@
-// Positions: adds a vector per position to a sequence.
+// Positions: tells a model where in a sequence a row stands, by adding a vector per position.
 //
 //   learned      a table of parameters, N(0, stddev^2) at first
 //   sinusoidal   sin(n / 10000^(2c / width)) and its cosine in columns 2c and 2c + 1
 //                (Vaswani et al. 2017)
+//   rotary       nothing is added: attention rotates queries and keys instead (ops/rotary.h)
 #pragma once
 
 #include "keymix/nn/module.h"
 
 namespace keymix::nn {
 
-enum class PositionKind { learned, sinusoidal };
+enum class PositionKind { learned, sinusoidal, rotary };
 inline constexpr PositionKind learned = PositionKind::learned;
 inline constexpr PositionKind sinusoidal = PositionKind::sinusoidal;
+inline constexpr PositionKind rotary = PositionKind::rotary;
 
 struct PositionsOptions {
   PositionKind kind = learned;
@@ -23,13 +25,18 @@ struct PositionsOptions {
 struct Positions : Module {
   using Options = PositionsOptions;
 
-  Tensor table;  // [max_length, width]: parameter `table`, or a buffer outside checkpoints
+  Tensor table;  // [max_length, width]: a parameter, a buffer outside checkpoints, or undefined
 
   Positions(Scope scope, PositionsOptions options);
 
   // x [batch, length, width] plus rows first, first + 1, … of the table. Throws Error when the
-  // sequence runs past the table.
+  // sequence runs past max_length.
   Tensor operator()(const Tensor& x, std::int64_t first = 0);
+
+  std::int64_t max_length() const { return max_length_; }
+
+ private:
+  std::int64_t max_length_, width_;
 };
 
 }  // namespace keymix::nn

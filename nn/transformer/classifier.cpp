@@ -19,6 +19,7 @@ Classifier::Classifier(Scope scope, const ClassifierOptions& options)
                                             .max_length = options.max_length,
                                             .dropout = options.dropout,
                                             .attention_dropout = options.attention_dropout,
+                                            .rotary = options.positions == rotary,
                                             .attention = options.attention}}),
       head(scope / "head", layer<Linear>({.in = options.width, .out = options.mlp}), relu,
            layer<Linear>({.in = options.mlp, .out = options.classes})) {}

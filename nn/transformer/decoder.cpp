@@ -15,6 +15,7 @@ MultiHeadAttentionOptions attention_options(const EncoderBlockOptions& options, 
           .causal = causal,
           .dropout = options.attention_dropout,
           .bias = options.bias,
+          .rotary = options.rotary && causal,  // memory has positions of its own
           .attention = options.attention};
 }
 
@@ -31,7 +32,8 @@ DecoderBlock::DecoderBlock(Scope scope, const EncoderBlockOptions& options)
                           .hidden = options.mlp == 0 ? 4 * options.width : options.mlp,
                           .activation = options.activation,
                           .dropout = options.dropout,
-                          .bias = options.bias}),
+                          .bias = options.bias,
+                          .gated = options.gated}),
       dropout(scope / "dropout", {.p = options.dropout}),
       norm_first_(options.norm_first) {}
 

@@ -16,6 +16,7 @@ EncoderBlock::EncoderBlock(Scope scope, const EncoderBlockOptions& options)
                                       .causal = options.causal,
                                       .dropout = options.attention_dropout,
                                       .bias = options.bias,
+                                      .rotary = options.rotary,
                                       .attention = options.attention}),
       dropout(scope / "dropout", {.p = options.dropout}),
       norm2(scope / "norm2", {.width = options.width, .bias = options.bias}),
@@ -23,7 +24,8 @@ EncoderBlock::EncoderBlock(Scope scope, const EncoderBlockOptions& options)
                           .hidden = options.mlp == 0 ? 4 * options.width : options.mlp,
                           .activation = options.activation,
                           .dropout = options.dropout,
-                          .bias = options.bias}),
+                          .bias = options.bias,
+                          .gated = options.gated}),
       norm_first_(options.norm_first) {}
 
 template <typename Attend>

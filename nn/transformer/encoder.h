@@ -29,7 +29,9 @@ struct EncoderBlockOptions {
   double dropout = 0.0;
   double attention_dropout = 0.0;
   bool norm_first = true;
-  bool bias = true;  // of projections, norms and Mlp
+  bool bias = true;    // of projections, norms and Mlp
+  bool rotary = false;  // attention rotates queries and keys by their positions
+  bool gated = false;  // the Mlp is SwiGLU; `activation` is then unused
   Activation activation = gelu;
   AttentionOptions attention = {};
 };

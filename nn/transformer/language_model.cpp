@@ -46,6 +46,8 @@ LanguageModel::LanguageModel(Scope scope, const LanguageModelOptions& options)
                                             .dropout = options.dropout,
                                             .attention_dropout = options.attention_dropout,
                                             .bias = options.bias,
+                                            .rotary = options.positions == rotary,
+                                            .gated = options.gated,
                                             .attention = options.attention},
                                   .checkpoint_activations = options.checkpoint_activations}) {
   initialise(*this, options);

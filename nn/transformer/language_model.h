@@ -28,6 +28,7 @@ struct LanguageModelOptions {
   double init_stddev = 0.02;
   AttentionOptions attention = {};
   PositionKind positions = learned;
+  bool gated = false;  // the Mlp is SwiGLU
   bool checkpoint_activations = false;
 };
 
@@ -58,7 +59,7 @@ struct LanguageModel : Module {
   Tensor step(const Tensor& ids, LanguageModelState& state);
 
   std::int64_t vocab() const { return tokens.weight.size(0); }
-  std::int64_t context() const { return positions.table.size(0); }
+  std::int64_t context() const { return positions.max_length(); }
   double attention_flops(std::int64_t batch, std::int64_t length) const {
     return decoder.attention_flops(batch, length);
   }

@@ -1,5 +1,6 @@
 // Mlp: the position-wise network of a Transformer block, down(activation(up(x))), with dropout
-// after the activation and after the second layer.
+// after the activation and after the second layer. Gated, it is down(swiglu(gate, up)), gate and up
+// being the halves of one product (Shazeer 2020).
 #pragma once
 
 #include "keymix/nn/layers/dropout.h"
@@ -16,12 +17,13 @@ struct MlpOptions {
   Activation activation = gelu;
   double dropout = 0.0;
   bool bias = true;
+  bool gated = false;
 };
 
 struct Mlp : Module {
   using Options = MlpOptions;
 
-  Linear up, down;
+  Linear up, down;  // gated: rows gate | up, of `hidden` each
   Dropout dropout;
 
   Mlp(Scope scope, const MlpOptions& options);
@@ -30,6 +32,7 @@ struct Mlp : Module {
 
  private:
   Activation activation_;
+  bool gated_;
 };
 
 }  // namespace keymix::nn

@@ -43,4 +43,5 @@
 #include "keymix/ops/matmul.h"
 #include "keymix/ops/normalize.h"
 #include "keymix/ops/reduce.h"
+#include "keymix/ops/sort.h"
 #include "keymix/ops/unary.h"

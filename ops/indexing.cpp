@@ -239,6 +239,37 @@ Tensor gather(const Tensor& x, int dim, const Tensor& index) {
   return gather_checked(x, d, checked_index("gather", index, x.size(d), "the gathered dimension"));
 }
 
+Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, const Tensor& source) {
+  const int d = normalize_dim("scatter_add", dim, x.ndim());
+  detail::check_same_device("scatter_add", {x, index, source});
+  check(x.dtype() == source.dtype(),
+        "scatter_add: dtypes differ; x is {}, source {}; needed one dtype", to_string(x.dtype()),
+        to_string(source.dtype()));
+  check(x.dtype() != bool_, "scatter_add: bool elements cannot be added; needed numbers");
+  bool fits = index.ndim() == x.ndim() && source.ndim() == x.ndim();
+  for (int i = 0; fits && i < x.ndim(); ++i)
+    fits = index.size(i) <= source.size(i) && (i == d || index.size(i) <= x.size(i));
+  check(fits,
+        "scatter_add: index {} does not fit source {} and {}; needed as many dimensions, no larger "
+        "than source's, nor than x's except along {}",
+        index.shape(), source.shape(), x.shape(), d);
+  const Tensor checked =
+      checked_index("scatter_add", index, x.size(d), "the dimension that is added to");
+  Tensor terms = source;  // those that have an index
+  for (int i = 0; i < x.ndim(); ++i)
+    if (index.size(i) < source.size(i)) terms = terms.slice(i, 0, index.size(i));
+  Tensor y;
+  {
+    const NoGrad no_grad;
+    y = x.clone();
+  }
+  detail::backend_of(y).scatter_add(mut_view_of(y), view_of(checked), view_of(terms), d);
+  return record("scatter_add", y, {x, terms}, [d, checked](const Tensor& dy, const Needs& needs) {
+    return TensorList{needs[0] ? dy : Tensor(),
+                      needs[1] ? gather_checked(dy, d, checked) : Tensor()};
+  });
+}
+
 Tensor index_select(const Tensor& x, int dim, const Tensor& index) {
   const int d = normalize_dim("index_select", dim, x.ndim());
   detail::check_same_device("index_select", {x, index});

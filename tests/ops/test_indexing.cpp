@@ -118,6 +118,17 @@ TEST_CASE("indices that do not fit", "[unit]") {
         "index: a 0-dimensional tensor cannot be indexed; got index 0");
 }
 
+TEST_CASE("scatter_add with literal values", "[unit]") {
+  const Tensor x = zeros({2, 3});
+  const Tensor index = make({0, 2, 2, 1, 1, 0}, {2, 3}, int64);
+  const Tensor source = tensor({{1, 2, 3}, {4, 5, 6}});
+  CHECK(values(scatter_add(x, 1, index, source)) == Values{1, 0, 5, 6, 9, 0});
+  CHECK(values(x) == Values(6, 0));  // a result of its own
+  CHECK(values(scatter_add(x, -1, index.slice(1, 0, 2), source)) == Values{1, 0, 2, 0, 9, 0});
+  CHECK(values(scatter_add(x, 0, make({1, 0, 1}, {1, 3}, int32), source)) ==
+        Values{0, 2, 0, 1, 0, 3});
+}
+
 TEST_CASE("gather, embedding and one_hot with literal values", "[unit]") {
   const Tensor x = grid();
   CHECK(values(gather(x, 1, make({3, 0, 1, 1, 2, 2}, {3, 2}, int64))) ==

@@ -21,24 +21,56 @@ struct Lines {
   std::int64_t length, x_along, y_along;
 };
 
+template <typename Y>
+using SumOf = std::conditional_t<std::is_integral_v<Y>, std::int64_t, double>;
+
+// y = sum += x.
+template <typename X, typename Y>
+void add_element(SumOf<Y>& sum, const X& x, Y& y) {
+  const auto term = convert_value<SumOf<Y>>(x);
+  if constexpr (std::is_integral_v<Y>)
+    sum = wrapping_add(sum, term);
+  else
+    sum += term;
+  y = convert_value<Y>(sum);
+}
+
+template <typename X, typename Y>
+void sum_line(const Lines& lines, const std::byte* x, std::byte* y) {
+  SumOf<Y> sum = 0;
+  for (std::int64_t i = 0; i < lines.length; ++i, x += lines.x_along, y += lines.y_along)
+    add_element(sum, *reinterpret_cast<const X*>(x), *reinterpret_cast<Y*>(y));
+}
+
+// n <= kLines lines from x and y on.
+template <typename X, typename Y>
+void sum_lines_together(const Lines& lines, std::int64_t n, const std::byte* x, std::byte* y) {
+  constexpr std::int64_t kX = sizeof(X), kY = sizeof(Y);
+  const bool dense = lines.x_across == kX && lines.y_across == kY;
+  SumOf<Y> sums[kLines] = {};
+  for (std::int64_t i = 0; i < lines.length; ++i, x += lines.x_along, y += lines.y_along) {
+    const auto* in = reinterpret_cast<const X*>(x);
+    auto* out = reinterpret_cast<Y*>(y);
+    if (dense)
+      for (std::int64_t l = 0; l < n; ++l) add_element(sums[l], in[l], out[l]);
+    else
+      for (std::int64_t l = 0; l < n; ++l)
+        add_element(sums[l], *reinterpret_cast<const X*>(x + l * lines.x_across),
+                    *reinterpret_cast<Y*>(y + l * lines.y_across));
+  }
+}
+
 template <typename X, typename Y>
 void sum_lines(const Lines& lines) {
-  using Sum = std::conditional_t<std::is_integral_v<Y>, std::int64_t, double>;
-  const std::int64_t together = std::abs(lines.y_across) < std::abs(lines.y_along) ? kLines : 1;
+  const bool side_by_side = std::abs(lines.y_across) < std::abs(lines.y_along);
+  const std::int64_t together = side_by_side ? kLines : 1;
   for (std::int64_t first = 0; first < lines.count; first += together) {
-    const std::int64_t n = std::min(together, lines.count - first);
     const std::byte* x = lines.x + first * lines.x_across;
     std::byte* y = lines.y + first * lines.y_across;
-    Sum sums[kLines] = {};
-    for (std::int64_t i = 0; i < lines.length; ++i, x += lines.x_along, y += lines.y_along)
-      for (std::int64_t l = 0; l < n; ++l) {
-        const auto term = convert_value<Sum>(*reinterpret_cast<const X*>(x + l * lines.x_across));
-        if constexpr (std::is_integral_v<Sum>)
-          sums[l] = wrapping_add(sums[l], term);
-        else
-          sums[l] += term;
-        *reinterpret_cast<Y*>(y + l * lines.y_across) = convert_value<Y>(sums[l]);
-      }
+    if (side_by_side)
+      sum_lines_together<X, Y>(lines, std::min(together, lines.count - first), x, y);
+    else
+      sum_line<X, Y>(lines, x, y);
   }
 }
 

@@ -60,4 +60,5 @@
 #include "keymix/ops/normalize.h"
 #include "keymix/ops/reduce.h"
 #include "keymix/ops/rotary.h"
+#include "keymix/ops/sort.h"
 #include "keymix/ops/unary.h"

@@ -47,7 +47,8 @@ struct MutView {
   }
 };
 
-// y = f(x). Parameters a, b: elu(alpha = a); clamp(low = a, high = b); pow_scalar(x^a).
+// y = f(x). Parameters a, b: elu(alpha = a); softplus(beta = a, threshold = b); clamp(low = a,
+// high = b); pow_scalar(x^a).
 // NaN passes through relu, clamp and the like, as in PyTorch.
 enum class UnaryOp {
   neg,
@@ -56,7 +57,9 @@ enum class UnaryOp {
   square,
   reciprocal,
   exp,
+  expm1,
   log,
+  log1p,
   sqrt,
   rsqrt,
   sin,
@@ -68,16 +71,20 @@ enum class UnaryOp {
   gelu_tanh,
   silu,
   elu,
+  softplus,
   clamp,
   pow_scalar,
   erf,
   is_finite,
+  is_nan,
+  is_inf,
   logical_not,
 };
 enum class BinaryOp { add, sub, mul, div, pow, maximum, minimum };  // maximum, minimum: NaN wins
 enum class CompareOp { eq, ne, lt, le, gt, ge };
 enum class ReduceOp {
   sum,
+  prod,
   max,
   min
 };  // max, min: NaN wins; of nothing: -inf/+inf or the type's end
@@ -294,7 +301,7 @@ class Backend {
                       Scalar step) = 0;                         // y_i = start + i * step, 1-D
   virtual void copy(const MutView& y, const ConstView& x) = 0;  // casts between any two dtypes
   virtual void unary(UnaryOp op, const MutView& y, const ConstView& x,
-                     UnaryParams params) = 0;  // is_finite, logical_not give bool
+                     UnaryParams params) = 0;  // is_finite to logical_not give bool
   virtual void binary(BinaryOp op, const MutView& y, const ConstView& a, const ConstView& b) = 0;
   virtual void compare(CompareOp op, const MutView& y, const ConstView& a,
                        const ConstView& b) = 0;  // y bool
@@ -305,12 +312,19 @@ class Backend {
                         bool upper) = 0;
 
   // --- Reductions ---
-  // y has x's number of dimensions, with size 1 where it reduces. Sums accumulate in float32 or
-  // wider, in an order fixed by the shape.
+  // y has x's number of dimensions, with size 1 where it reduces. Sums and products accumulate in
+  // float32 or wider, in an order fixed by the shape.
   virtual void reduce(ReduceOp op, const MutView& y, const ConstView& x) = 0;
   // y int64, size 1 at `dim`; the first of equal values; NaN wins.
   virtual void arg_reduce(ReduceOp op, const MutView& y, const ConstView& x, int dim) = 0;
   virtual bool all_finite(const ConstView& x) = 0;
+  // y_i = the sum of x_0 to x_i along dim (reverse: of x_i to the last), accumulated as sums are.
+  // y is int64 where x is no float.
+  virtual void cumsum(const MutView& y, const ConstView& x, int dim, bool reverse) = 0;
+  // The first k = values.shape[dim] elements of each line of x along dim, in order, and their
+  // positions (int64). Equal elements keep their order; a NaN counts as the largest.
+  virtual void sort(const MutView& values, const MutView& indices, const ConstView& x, int dim,
+                    bool descending) = 0;
 
   // --- Products ---
   // y [..., m, n] = a [..., m, k] b [..., k, n]; the leading dimensions are equal in size (stride 0

@@ -163,14 +163,24 @@ class Tensor {
   // --- Conversion (ops/cast.cpp) ---
   Tensor to(DType dtype) const;
   Tensor to(Device device) const;
+  Tensor clone() const;  // a row-major copy in memory of its own, with its history
 
-  // --- Reductions (ops/reduce.cpp). Integer sums are int64; mean and var need floats. ---
-  Tensor sum(const Dims& dims = all, ReduceOptions options = {}) const;
-  Tensor mean(const Dims& dims = all, ReduceOptions options = {}) const;
-  Tensor max(const Dims& dims = all, ReduceOptions options = {}) const;  // gradient shared by ties
-  Tensor min(const Dims& dims = all, ReduceOptions options = {}) const;
-  Tensor var(const Dims& dims = all, VarOptions options = {}) const;
-  Tensor argmax(std::optional<int> dim = std::nullopt, ReduceOptions options = {}) const;  // int64
+  // --- Reductions (ops/reduce.cpp). Sums and products of integers are int64; mean, var and std
+  // need floats. The dimensions default to keymix::all: inside this class, `all` is the member. ---
+  Tensor sum(const Dims& dims = keymix::all, ReduceOptions options = {}) const;
+  Tensor prod(const Dims& dims = keymix::all, ReduceOptions options = {}) const;
+  Tensor mean(const Dims& dims = keymix::all, ReduceOptions options = {}) const;
+  // The gradient is shared by ties.
+  Tensor max(const Dims& dims = keymix::all, ReduceOptions options = {}) const;
+  Tensor min(const Dims& dims = keymix::all, ReduceOptions options = {}) const;
+  Tensor var(const Dims& dims = keymix::all, VarOptions options = {}) const;
+  Tensor std(const Dims& dims = keymix::all, VarOptions options = {}) const;  // gradient 0 where 0
+  // int64: the first of equal elements. No dimension: the position in row-major order.
+  Tensor argmax(std::optional<int> dim = std::nullopt, ReduceOptions options = {}) const;
+  Tensor argmin(std::optional<int> dim = std::nullopt, ReduceOptions options = {}) const;
+  // bool: whether one, or every, element is not 0 (a NaN is not). Of nothing: false, true.
+  Tensor any(const Dims& dims = keymix::all, ReduceOptions options = {}) const;
+  Tensor all(const Dims& dims = keymix::all, ReduceOptions options = {}) const;
 
   // --- Reading one value (ops/cast.cpp) ---
   double item() const;  // throws unless there is exactly one element
@@ -203,7 +213,8 @@ class Tensor {
   Tensor& operator*=(Scalar other) &;
   Tensor& operator/=(Scalar other) &;
   Tensor& fill_(Scalar value);
-  Tensor& copy_(const Tensor& source);  // broadcasts and casts
+  Tensor& copy_(const Tensor& source);                     // broadcasts and casts
+  Tensor& masked_fill_(const Tensor& mask, Scalar value);  // bool; it broadcasts to the target
 
   // --- For the library ---
   TensorImpl& impl() const {

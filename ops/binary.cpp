@@ -68,6 +68,11 @@ Tensor extremum(const char* name, BinaryOp op, const Tensor& a, const Tensor& b)
       });
 }
 
+// Bools have no product of their own: their minimum is `and`, their maximum `or`.
+Tensor logical(std::string_view name, BinaryOp op, const Tensor& a, const Tensor& b) {
+  return run(name, op, promote_operands(name, a.to(bool_), b.to(bool_)));
+}
+
 }  // namespace
 
 Tensor operator+(const Tensor& a, const Tensor& b) {
@@ -159,6 +164,31 @@ Tensor maximum(const Tensor& a, const Tensor& b) {
 }
 Tensor minimum(const Tensor& a, const Tensor& b) {
   return extremum("minimum", BinaryOp::minimum, a, b);
+}
+
+Tensor logical_and(const Tensor& a, const Tensor& b) {
+  return logical("logical_and", BinaryOp::minimum, a, b);
+}
+Tensor logical_or(const Tensor& a, const Tensor& b) {
+  return logical("logical_or", BinaryOp::maximum, a, b);
+}
+Tensor logical_xor(const Tensor& a, const Tensor& b) {
+  return compare("logical_xor", CompareOp::ne, logical_not(a), logical_not(b));
+}
+
+bool allclose(const Tensor& a, const Tensor& b, CloseOptions options) {
+  check(options.rtol >= 0 && options.atol >= 0,
+        "allclose: negative tolerance; got rtol {}, atol {}; needed 0 or more", options.rtol,
+        options.atol);
+  const NoGrad no_grad;
+  // Wide integers that differ are told apart before the cast; equal infinities have no difference.
+  const Operands in = promote_operands("allclose", a, b);
+  const Tensor equal = in.a == in.b, x = in.a.to(float64), y = in.b.to(float64);
+  const Tensor distance = abs(x - y);
+  Tensor close = logical_and(isfinite(distance), distance <= abs(y) * options.rtol + options.atol);
+  close = logical_or(equal, close);
+  if (options.equal_nan) close = logical_or(close, logical_and(isnan(x), isnan(y)));
+  return close.all().item<bool>();
 }
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {

@@ -13,6 +13,20 @@ Tensor pow(const Tensor& base, double exponent);
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
 
+// Of any dtypes, as bools: an element is true if it is not 0 (a NaN is true). They give bool.
+Tensor logical_and(const Tensor& a, const Tensor& b);
+Tensor logical_or(const Tensor& a, const Tensor& b);
+Tensor logical_xor(const Tensor& a, const Tensor& b);
+
+// Whether |a - b| <= atol + rtol |b| everywhere, after broadcasting and in float64. An infinity is
+// close to itself alone; a NaN to nothing, or to a NaN if equal_nan. True of nothing.
+// Throws on a negative tolerance.
+struct CloseOptions {
+  double rtol = 1e-5, atol = 1e-8;
+  bool equal_nan = false;
+};
+bool allclose(const Tensor& a, const Tensor& b, CloseOptions options = {});
+
 // a where condition is true, else b. condition is bool.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 Tensor where(const Tensor& condition, const Tensor& a, Scalar b);

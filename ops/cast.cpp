@@ -1,4 +1,4 @@
-// Conversion between dtypes and devices, and reading one value.
+// Conversion between dtypes and devices, copies, and reading one value.
 #include "keymix/ops/detail.h"
 
 #include <cmath>
@@ -31,6 +31,12 @@ Tensor Tensor::to(Device wanted) const {
     }
   }
   return record("to", y, {*this}, [from = device()](const Tensor& dy) { return dy.to(from); });
+}
+
+Tensor Tensor::clone() const {
+  Tensor y = allocate("clone", shape(), dtype(), device());
+  detail::backend_of(*this).copy(mut_view_of(y), view_of(*this));
+  return record("clone", y, {*this}, [](const Tensor& dy) { return dy; });
 }
 
 namespace {

@@ -30,16 +30,23 @@ void check_random_float(std::string_view op, const TensorOptions& options) {
         to_string(*options.dtype));
 }
 
-}  // namespace
-
-Tensor full(const Shape& shape, Scalar value, const TensorOptions& options) {
-  Tensor y = make("full", shape, options);
+Tensor filled(std::string_view op, const Shape& shape, Scalar value, const TensorOptions& options) {
+  Tensor y = make(op, shape, options);
   backend_for(options.device).fill(mut_view_of(y), value);
   return finish(std::move(y), options);
 }
 
-Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(shape, 0, options); }
-Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shape, 1, options); }
+}  // namespace
+
+Tensor full(const Shape& shape, Scalar value, const TensorOptions& options) {
+  return filled("full", shape, value, options);
+}
+Tensor zeros(const Shape& shape, const TensorOptions& options) {
+  return filled("zeros", shape, 0, options);
+}
+Tensor ones(const Shape& shape, const TensorOptions& options) {
+  return filled("ones", shape, 1, options);
+}
 Tensor zeros_like(const Tensor& other) { return full_like(other, 0); }
 Tensor ones_like(const Tensor& other) { return full_like(other, 1); }
 Tensor full_like(const Tensor& other, Scalar value) {

@@ -63,9 +63,9 @@ struct Plan {
 };
 
 // The coordinates of a mask's true elements, one index tensor per dimension of the mask.
-TensorList mask_coordinates(const Tensor& mask) {
+TensorList mask_coordinates(std::string_view op, const Tensor& mask) {
   Backend& backend = detail::backend_of(mask);
-  Tensor flat = allocate("index", {backend.count_nonzero(view_of(mask))}, int64, mask.device());
+  Tensor flat = allocate(op, {backend.count_nonzero(view_of(mask))}, int64, mask.device());
   backend.nonzero(mut_view_of(flat), view_of(mask));
   std::vector<std::int64_t> positions = to_vector<std::int64_t>(flat);
   TensorList coordinates;
@@ -78,34 +78,36 @@ TensorList mask_coordinates(const Tensor& mask) {
   return coordinates;
 }
 
-Tensor normalized_index(const Tensor& index, std::int64_t size) {
+Tensor normalized_index(std::string_view op, const Tensor& index, std::int64_t size) {
   check(index.dtype() == int32 || index.dtype() == int64,
-        "index: an index tensor must be int32, int64 or bool; got {}", to_string(index.dtype()));
+        "{}: an index tensor must be int32, int64 or bool; got {}", op, to_string(index.dtype()));
   const Tensor wide = index.to(int64);
   const Tensor from_start = where(wide < 0, wide + size, wide);
   const std::int64_t bad = detail::backend_of(wide).first_index_outside(view_of(from_start), size);
   if (bad >= 0) {
     const Shape at = detail::coordinates(bad, index.shape());
     const auto value = to_vector<std::int64_t>(wide)[static_cast<std::size_t>(bad)];
-    fail("index: index {} at position {} is outside [{}, {}) (negative indices count from the end)",
-         value, at, -size, size);
+    fail("{}: index {} at position {} is outside [{}, {}) (negative indices count from the end)",
+         op, value, at, -size, size);
   }
   return from_start;
 }
 
-Plan make_plan(const Tensor& x, const std::vector<IndexItem>& items) {
+Plan make_plan(std::string_view op, const Tensor& x, const std::vector<IndexItem>& items) {
   Plan plan{x, {}};
   int d = 0;  // the dimension of plan.view that the next item speaks about
   for (const IndexItem& item : items) {
-    check(d < plan.view.ndim(), "index: too many items for shape {}; got {}", x.shape(),
+    check(d < plan.view.ndim(), "{}: too many items for shape {}; got {}", op, x.shape(),
           items.size());
     if (const auto* i = std::get_if<std::int64_t>(&item)) {
       const std::int64_t size = plan.view.size(d);
-      check(*i >= -size && *i < size, "index: {} is outside dimension {} of {}; needed [{}, {})",
+      check(*i >= -size && *i < size, "{}: {} is outside dimension {} of {}; needed [{}, {})", op,
             *i, d, plan.view.shape(), -size, size);
       const std::int64_t at = *i < 0 ? *i + size : *i;
       plan.view = plan.view.slice(d, at, at + 1).squeeze(d);
     } else if (const auto* range = std::get_if<Slice>(&item)) {
+      check(range->step >= 1, "{}: step {} of a slice is not supported; needed 1 or more", op,
+            range->step);
       plan.view = plan.view.slice(d++, range->start, range->stop, range->step);
       plan.picks.emplace_back();
     } else {
@@ -114,12 +116,12 @@ Plan make_plan(const Tensor& x, const std::vector<IndexItem>& items) {
         check(
             d + pick.ndim() <= plan.view.ndim() &&
                 std::equal(pick.shape().begin(), pick.shape().end(), plan.view.shape().begin() + d),
-            "index: mask {} does not fit dimensions {} on of {}", pick.shape(), d,
+            "{}: mask {} does not fit dimensions {} on of {}", op, pick.shape(), d,
             plan.view.shape());
-        for (const Tensor& along : mask_coordinates(pick)) plan.picks.emplace_back(along);
+        for (const Tensor& along : mask_coordinates(op, pick)) plan.picks.emplace_back(along);
         d += pick.ndim();
       } else {
-        plan.picks.emplace_back(normalized_index(pick, plan.view.size(d++)));
+        plan.picks.emplace_back(normalized_index(op, pick, plan.view.size(d++)));
       }
     }
   }
@@ -143,14 +145,14 @@ Tensor permuted(const Tensor& x, const std::vector<int>& order) {
 
 // NumPy's rule: the picked dimensions become one group, which stands where the picks stood if they
 // were adjacent, else in front.
-Tensor pick(const Plan& plan) {
+Tensor pick(std::string_view op, const Plan& plan) {
   std::vector<int> picked, rest;
   for (int d = 0; d < plan.view.ndim(); ++d)
     (plan.picks[static_cast<std::size_t>(d)] ? picked : rest).push_back(d);
   if (picked.empty()) return plan.view;
   Shape group;
   for (int d : picked)
-    group = broadcast_shapes("index", group, plan.picks[static_cast<std::size_t>(d)]->shape());
+    group = broadcast_shapes(op, group, plan.picks[static_cast<std::size_t>(d)]->shape());
   std::int64_t entries = 1;
   Tensor position = zeros(group, {.dtype = int64, .device = plan.view.device()});
   for (int d : picked) {
@@ -191,21 +193,25 @@ Tensor storage_positions(const Tensor& x) {
 }  // namespace
 
 Tensor Tensor::index(const std::vector<IndexItem>& items) const {
-  return pick(make_plan(*this, items));
+  return pick("index", make_plan("index", *this, items));
 }
 
 Tensor& Tensor::index_put_(const std::vector<IndexItem>& items, const Tensor& values) {
   autograd::begin_inplace("index_put_", *this, {values});
   NoGrad no_grad;
-  const Plan plan = make_plan(*this, items);
+  const Plan plan = make_plan("index_put_", *this, items);
   const bool is_view = std::none_of(plan.picks.begin(), plan.picks.end(),
                                     [](const auto& p) { return p.has_value(); });
   if (is_view) {
     Tensor target = plan.view;
+    check(broadcast_shapes("index_put_", target.shape(), values.shape()) == target.shape(),
+          "index_put_: values {} do not broadcast to the {} picked elements", values.shape(),
+          target.shape());
     target.copy_(values);
     return *this;
   }
-  const Tensor positions = storage_positions(*this).index(items);
+  const Tensor positions =
+      pick("index_put_", make_plan("index_put_", storage_positions(*this), items));
   check(broadcast_shapes("index_put_", positions.shape(), values.shape()) == positions.shape(),
         "index_put_: values {} do not broadcast to the {} picked elements", values.shape(),
         positions.shape());
@@ -231,6 +237,37 @@ Tensor gather(const Tensor& x, int dim, const Tensor& index) {
         "gather: index {} does not fit {}; needed as many dimensions, no larger except along {}",
         index.shape(), x.shape(), d);
   return gather_checked(x, d, checked_index("gather", index, x.size(d), "the gathered dimension"));
+}
+
+Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, const Tensor& source) {
+  const int d = normalize_dim("scatter_add", dim, x.ndim());
+  detail::check_same_device("scatter_add", {x, index, source});
+  check(x.dtype() == source.dtype(),
+        "scatter_add: dtypes differ; x is {}, source {}; needed one dtype", to_string(x.dtype()),
+        to_string(source.dtype()));
+  check(x.dtype() != bool_, "scatter_add: bool elements cannot be added; needed numbers");
+  bool fits = index.ndim() == x.ndim() && source.ndim() == x.ndim();
+  for (int i = 0; fits && i < x.ndim(); ++i)
+    fits = index.size(i) <= source.size(i) && (i == d || index.size(i) <= x.size(i));
+  check(fits,
+        "scatter_add: index {} does not fit source {} and {}; needed as many dimensions, no larger "
+        "than source's, nor than x's except along {}",
+        index.shape(), source.shape(), x.shape(), d);
+  const Tensor checked =
+      checked_index("scatter_add", index, x.size(d), "the dimension that is added to");
+  Tensor terms = source;  // those that have an index
+  for (int i = 0; i < x.ndim(); ++i)
+    if (index.size(i) < source.size(i)) terms = terms.slice(i, 0, index.size(i));
+  Tensor y;
+  {
+    const NoGrad no_grad;
+    y = x.clone();
+  }
+  detail::backend_of(y).scatter_add(mut_view_of(y), view_of(checked), view_of(terms), d);
+  return record("scatter_add", y, {x, terms}, [d, checked](const Tensor& dy, const Needs& needs) {
+    return TensorList{needs[0] ? dy : Tensor(),
+                      needs[1] ? gather_checked(dy, d, checked) : Tensor()};
+  });
 }
 
 Tensor index_select(const Tensor& x, int dim, const Tensor& index) {

@@ -10,6 +10,10 @@ namespace keymix {
 // y.shape = index.shape; for dim = 1: y[i][j] = x[i][index[i][j]]. index may be smaller than x in
 // the other dimensions.
 Tensor gather(const Tensor& x, int dim, const Tensor& index);
+// x with source[i][j] added at [i][index[i][j]] (for dim = 1), in row-major order of the index: the
+// same bits every time. index may be smaller than source, and than x in the other dimensions; x and
+// source have one dtype. Differentiable in x and source.
+Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, const Tensor& source);
 // Slices index[0], index[1], … of x along dim. index is one-dimensional.
 Tensor index_select(const Tensor& x, int dim, const Tensor& index);
 // Rows of weight [entries, width]: index [...] gives [..., width].

@@ -77,4 +77,22 @@ Tensor& Tensor::copy_(const Tensor& source) {
   return *this;
 }
 
+Tensor& Tensor::masked_fill_(const Tensor& mask, Scalar value) {
+  check(mask.dtype() == bool_, "masked_fill_: the mask must be bool; got {}",
+        to_string(mask.dtype()));
+  detail::check_same_device("masked_fill_", {*this, mask});
+  check(broadcast_shapes("masked_fill_", shape(), mask.shape()) == shape(),
+        "masked_fill_: mask {} does not broadcast to the target {}; an in-place op cannot grow its "
+        "target",
+        mask.shape(), shape());
+  autograd::begin_inplace("masked_fill_", *this);
+  Tensor fill = allocate("masked_fill_", {}, dtype(), device());  // cast as fill_ casts
+  detail::backend_of(*this).fill(mut_view_of(fill), value);
+  const bool overlaps = mask.impl().storage == impl().storage && !same_elements(mask, *this);
+  const Tensor where_true = overlaps ? copied("masked_fill_", mask) : mask;
+  detail::backend_of(*this).where(mut_view_of(*this), broadcast_view(where_true, shape()),
+                                  broadcast_view(fill, shape()), view_of(*this));
+  return *this;
+}
+
 }  // namespace keymix

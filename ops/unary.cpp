@@ -101,10 +101,20 @@ Tensor exp(const Tensor& x) {
   return from_output("exp", UnaryOp::exp, x, [](const Tensor& y) { return y; });
 }
 
+Tensor expm1(const Tensor& x) {
+  return from_output("expm1", UnaryOp::expm1, x, [](const Tensor& y) { return y + 1; });
+}
+
 Tensor log(const Tensor& input) {
   const Tensor x = detail::as_floating(input);
   return record("log", run(UnaryOp::log, x), {x},
                 [x = SavedTensor(x)](const Tensor& dy) { return dy / x.get(); });
+}
+
+Tensor log1p(const Tensor& input) {
+  const Tensor x = detail::as_floating(input);
+  return record("log1p", run(UnaryOp::log1p, x), {x},
+                [x = SavedTensor(x)](const Tensor& dy) { return dy / (x.get() + 1); });
 }
 
 Tensor sqrt(const Tensor& x) {
@@ -180,6 +190,16 @@ Tensor elu(const Tensor& input, double alpha) {
                     {.a = alpha});
 }
 
+Tensor softplus(const Tensor& input, double beta, double threshold) {
+  check(beta > 0, "softplus: beta is {}; needed more than 0", beta);
+  const Tensor x = detail::as_floating(input);
+  return record("softplus", run(UnaryOp::softplus, x, {beta, threshold}), {x},
+                [beta, threshold, x = SavedTensor(x)](const Tensor& dy) {
+                  const Tensor z = x.get() * beta;
+                  return dy * where(z > threshold, 1.0, sigmoid(z));
+                });
+}
+
 Tensor clamp(const Tensor& x, double low, double high) {
   check(low <= high, "clamp: empty range; got [{}, {}]; needed low <= high", low, high);
   check(x.dtype() != bool_, "clamp: bool has no order to clamp in; needed a number");
@@ -202,6 +222,8 @@ Tensor log_weight(const Tensor& weight) {
 }
 
 Tensor isfinite(const Tensor& x) { return run(UnaryOp::is_finite, x, {}, bool_); }
+Tensor isnan(const Tensor& x) { return run(UnaryOp::is_nan, x, {}, bool_); }
+Tensor isinf(const Tensor& x) { return run(UnaryOp::is_inf, x, {}, bool_); }
 Tensor logical_not(const Tensor& x) { return run(UnaryOp::logical_not, x, {}, bool_); }
 
 Tensor pow(const Tensor& input, double exponent) {

@@ -24,6 +24,7 @@ const std::map<std::string, std::string> kElsewhere = {
     {"operator/=", "in place: ops/test_inplace.cpp"},
     {"fill_", "in place: ops/test_inplace.cpp"},
     {"copy_", "in place: ops/test_inplace.cpp"},
+    {"masked_fill_", "in place: ops/test_inplace.cpp"},
     {"index_put_", "in place: ops/test_indexing.cpp"},
     {"zeros", "factory: ops/test_create.cpp"},
     {"ones", "factory: ops/test_create.cpp"},
@@ -46,7 +47,8 @@ const std::map<std::string, std::string> kElsewhere = {
 };
 
 bool gives_tensors(const Declaration& d) {
-  return d.result == "Tensor" || d.result == "TensorList" || d.result == "AttentionResult";
+  return d.result == "Tensor" || d.result == "TensorList" || d.result == "AttentionResult" ||
+         d.result == "SortResult";
 }
 
 std::vector<Declaration> public_functions() {

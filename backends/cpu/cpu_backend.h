@@ -42,6 +42,11 @@ class CpuBackend final : public Backend {
   bool all_finite(const ConstView& x) override;
   bool sum_of_squares(std::span<const ConstView> tensors, double* result) override;
 
+  // cumsum.cpp, sort.cpp
+  void cumsum(const MutView& y, const ConstView& x, int dim, bool reverse) override;
+  void sort(const MutView& values, const MutView& indices, const ConstView& x, int dim,
+            bool descending) override;
+
   // matmul.cpp
   void matmul(const MutView& y, const ConstView& a, const ConstView& b) override;
   bool linear(const LinearArgs& args) override;

@@ -45,6 +45,32 @@ struct Extremum {
   }
 };
 
+// Highway lacks the product of a vector's lanes, and integers wrap around as unsigned ones do.
+struct Product {
+  template <typename T>
+  static constexpr T neutral() {
+    return T(1);
+  }
+  template <class D>
+  static HWY_INLINE hn::Vec<D> combine(D, hn::Vec<D> a, hn::Vec<D> b) {
+    return hn::Mul(a, b);
+  }
+  template <class D>
+  static HWY_INLINE hn::Vec<D> accumulate(D, hn::Vec<D> product, hn::Vec<D> v) {
+    return hn::Mul(product, v);
+  }
+  template <class D, typename T = hn::TFromD<D>>
+  static HWY_INLINE T all_lanes(D d, hn::Vec<D> v) {
+    using Factor = typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>,
+                                               std::common_type<T>>::type;
+    HWY_ALIGN T lanes[hn::MaxLanes(D())];
+    hn::Store(v, d, lanes);
+    auto product = static_cast<Factor>(lanes[0]);
+    for (std::size_t i = 1; i < hn::Lanes(d); ++i) product *= static_cast<Factor>(lanes[i]);
+    return static_cast<T>(product);
+  }
+};
+
 template <class Op, typename T>
 void fold_rows_of(const std::byte* x, std::int64_t stride, std::int64_t rows, std::size_t n,
                   Cell* out) {
@@ -103,9 +129,10 @@ void fold_rows_with(DType dtype, const void* x, std::int64_t stride, std::int64_
 }
 void fold_rows_kernel(ReduceOp op, DType dtype, const void* x, std::int64_t stride,
                       std::int64_t rows, std::int64_t n, Cell* out) {
-  const auto kernel = op == ReduceOp::sum   ? fold_rows_with<Sum>
-                      : op == ReduceOp::max ? fold_rows_with<Extremum<true>>
-                                            : fold_rows_with<Extremum<false>>;
+  const auto kernel = op == ReduceOp::sum    ? fold_rows_with<Sum>
+                      : op == ReduceOp::prod ? fold_rows_with<Product>
+                      : op == ReduceOp::max  ? fold_rows_with<Extremum<true>>
+                                             : fold_rows_with<Extremum<false>>;
   kernel(dtype, x, stride, rows, n, out);
 }
 
@@ -119,9 +146,10 @@ void fold_columns_with(DType dtype, const void* x, std::int64_t stride, std::int
 }
 void fold_columns_kernel(ReduceOp op, DType dtype, const void* x, std::int64_t stride,
                          std::int64_t rows, std::int64_t columns, Cell* cells) {
-  const auto kernel = op == ReduceOp::sum   ? fold_columns_with<Sum>
-                      : op == ReduceOp::max ? fold_columns_with<Extremum<true>>
-                                            : fold_columns_with<Extremum<false>>;
+  const auto kernel = op == ReduceOp::sum    ? fold_columns_with<Sum>
+                      : op == ReduceOp::prod ? fold_columns_with<Product>
+                      : op == ReduceOp::max  ? fold_columns_with<Extremum<true>>
+                                             : fold_columns_with<Extremum<false>>;
   kernel(dtype, x, stride, rows, columns, cells);
 }
 
@@ -190,7 +218,9 @@ void fold_columns(ReduceOp op, DType dtype, const void* x, std::int64_t stride, 
 
 Cell neutral_cell(ReduceOp op, DType cell_dtype) {
   const auto pick = [op](auto lowest, auto highest) {
-    return op == ReduceOp::sum ? decltype(lowest){} : op == ReduceOp::max ? lowest : highest;
+    using T = decltype(lowest);
+    if (op == ReduceOp::sum || op == ReduceOp::prod) return op == ReduceOp::sum ? T(0) : T(1);
+    return op == ReduceOp::max ? lowest : highest;
   };
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   using Limits = std::numeric_limits<std::int64_t>;

@@ -1,4 +1,4 @@
-// Folds: sums, maxima and minima of contiguous rows of numbers, the vector kernels under the
+// Folds: sums, products, maxima and minima of contiguous rows of numbers, the vector kernels under the
 // reductions. They read float32, float64 or int64 and accumulate in cells of 8 bytes: float64 for
 // floats, int64 for integers. NaN wins in maxima and minima.
 #pragma once
@@ -36,7 +36,7 @@ void fold_rows(ReduceOp op, DType dtype, const void* x, std::int64_t stride, std
 void fold_columns(ReduceOp op, DType dtype, const void* x, std::int64_t stride, std::int64_t rows,
                   std::int64_t columns, Cell* cells);
 
-// The fold of nothing: 0, or the end of float64 or int64 that loses against everything.
+// The fold of nothing: 0, 1, or the end of float64 or int64 that loses against everything.
 Cell neutral_cell(ReduceOp op, DType cell_dtype);
 
 // Of n contiguous float32 or float64.

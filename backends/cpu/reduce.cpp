@@ -47,7 +47,8 @@ Reduction make_reduction(ReduceOp op, const MutView& y, const ConstView& x) {
   }
   Reduction r;
   r.op = op;
-  r.folded = fold_dtype(x.dtype);
+  // The product of four float32 may overflow where that of all does not; their sum hardly ever.
+  r.folded = op == ReduceOp::prod ? cell_dtype(x.dtype) : fold_dtype(x.dtype);
   r.cell = cell_dtype(x.dtype);
   r.kept = make_loop(LoopOrder::any, kept_x, kept_y);
   r.reduced = make_loop(LoopOrder::any, reduced_x);
@@ -277,9 +278,10 @@ bool for_each_block(const StridedLoop<1>& loop, const std::byte* x, std::int64_t
   return true;
 }
 
-// What a reduction of nothing gives: 0, or the end of the type that loses against everything.
+// What a reduction of nothing gives: 0, 1, or the end of the type that loses against everything.
 Scalar value_of_nothing(ReduceOp op, DType dtype) {
   if (op == ReduceOp::sum) return 0;
+  if (op == ReduceOp::prod) return 1;
   if (is_floating(dtype)) {
     const double infinity = std::numeric_limits<double>::infinity();
     return op == ReduceOp::max ? -infinity : infinity;

@@ -47,8 +47,12 @@ HWY_INLINE V evaluate(D d, V x, V a, V b) {
     return hn::Div(one, x);
   else if constexpr (kOp == UnaryOp::exp)
     return exp(d, x);
+  else if constexpr (kOp == UnaryOp::expm1)
+    return expm1(d, x);
   else if constexpr (kOp == UnaryOp::log)
     return log(d, x);
+  else if constexpr (kOp == UnaryOp::log1p)
+    return log1p(d, x);
   else if constexpr (kOp == UnaryOp::sqrt)
     return hn::Sqrt(x);
   else if constexpr (kOp == UnaryOp::rsqrt)
@@ -72,7 +76,12 @@ HWY_INLINE V evaluate(D d, V x, V a, V b) {
   else if constexpr (kOp == UnaryOp::elu)
     return hn::IfThenElse(hn::Gt(x, zero), x,
                           hn::Mul(a, expm1_nonpositive(d, nonpositive_part(d, x))));
-  else if constexpr (kOp == UnaryOp::clamp) {  // comparisons with a NaN are false: it stays
+  else if constexpr (kOp == UnaryOp::softplus) {  // log(1 + e^z) = max(z, 0) + log(1 + e^-|z|)
+    const V z = hn::Mul(x, a);
+    const V rest = log1p(d, exp(d, hn::Neg(hn::Abs(z))));
+    const V y = hn::Div(hn::Add(hn::IfThenElseZero(hn::Gt(z, zero), z), rest), a);
+    return hn::IfThenElse(hn::Gt(z, b), x, y);
+  } else if constexpr (kOp == UnaryOp::clamp) {  // comparisons with a NaN are false: it stays
     const V raised = hn::IfThenElse(hn::Lt(x, a), a, x);
     return hn::IfThenElse(hn::Gt(raised, b), b, raised);
   } else {
@@ -112,8 +121,12 @@ UnaryKernel float_kernel(UnaryOp op) {
       return unary_block<T, UnaryOp::reciprocal>;
     case UnaryOp::exp:
       return unary_block<T, UnaryOp::exp>;
+    case UnaryOp::expm1:
+      return unary_block<T, UnaryOp::expm1>;
     case UnaryOp::log:
       return unary_block<T, UnaryOp::log>;
+    case UnaryOp::log1p:
+      return unary_block<T, UnaryOp::log1p>;
     case UnaryOp::sqrt:
       return unary_block<T, UnaryOp::sqrt>;
     case UnaryOp::rsqrt:
@@ -136,6 +149,8 @@ UnaryKernel float_kernel(UnaryOp op) {
       return unary_block<T, UnaryOp::silu>;
     case UnaryOp::elu:
       return unary_block<T, UnaryOp::elu>;
+    case UnaryOp::softplus:
+      return unary_block<T, UnaryOp::softplus>;
     case UnaryOp::clamp:
       return unary_block<T, UnaryOp::clamp>;
     case UnaryOp::pow_scalar:
@@ -143,6 +158,8 @@ UnaryKernel float_kernel(UnaryOp op) {
     case UnaryOp::erf:
       return unary_block<T, UnaryOp::erf>;
     case UnaryOp::is_finite:
+    case UnaryOp::is_nan:
+    case UnaryOp::is_inf:
     case UnaryOp::logical_not:
       break;
   }
@@ -165,10 +182,11 @@ HWY_EXPORT(find_float_kernel);
 
 namespace {
 
-constexpr std::array<std::string_view, 23> kUnaryNames = {
-    "neg",   "abs", "sign",  "square", "reciprocal", "exp",       "log",        "sqrt",
-    "rsqrt", "sin", "cos",   "tanh",   "sigmoid",    "relu",      "gelu",       "gelu_tanh",
-    "silu",  "elu", "clamp", "pow",    "erf",        "is_finite", "logical_not"};
+constexpr std::array<std::string_view, 28> kUnaryNames = {
+    "neg",     "abs",   "sign", "square",    "reciprocal", "exp",    "expm1",
+    "log",     "log1p", "sqrt", "rsqrt",     "sin",        "cos",    "tanh",
+    "sigmoid", "relu",  "gelu", "gelu_tanh", "silu",       "elu",    "softplus",
+    "clamp",   "pow",   "erf",  "is_finite", "is_nan",     "is_inf", "logical_not"};
 
 std::string_view name_of(UnaryOp op) { return kUnaryNames[static_cast<std::size_t>(op)]; }
 
@@ -228,21 +246,43 @@ void pow_loop(std::int64_t n, void* y, const void* x, const UnaryParams& params)
   map_loop<T, T>(n, y, x, [=](T v) { return std::pow(v, exponent); });
 }
 
-// The predicates, whose result is bool.
+// The predicates, whose result is bool. Integers are finite.
+template <UnaryOp kOp, typename T>
+bool predicate(T v) {
+  if constexpr (kOp == UnaryOp::logical_not)
+    return v == T{0};
+  else if constexpr (!std::is_floating_point_v<T>)
+    return kOp == UnaryOp::is_finite;
+  else if constexpr (kOp == UnaryOp::is_nan)
+    return v != v;
+  else if constexpr (kOp == UnaryOp::is_inf)
+    return std::abs(v) > std::numeric_limits<T>::max();
+  else
+    return std::abs(v) <= std::numeric_limits<T>::max();
+}
+
+template <UnaryOp kOp, typename T>
+void predicate_block(std::int64_t n, void* y, const void* x, const UnaryParams&) {
+  map_loop<T, std::uint8_t>(n, y, x, [](T v) -> std::uint8_t { return predicate<kOp>(v); });
+}
+
 template <typename T>
 UnaryKernel predicate_kernel(UnaryOp op) {
-  if (op == UnaryOp::logical_not)
-    return [](std::int64_t n, void* y, const void* x, const UnaryParams&) {
-      map_loop<T, std::uint8_t>(n, y, x, [](T v) -> std::uint8_t { return v == T{0}; });
-    };
-  return [](std::int64_t n, void* y, const void* x, const UnaryParams&) {
-    map_loop<T, std::uint8_t>(n, y, x, [](T v) -> std::uint8_t {
-      if constexpr (std::is_floating_point_v<T>)
-        return std::abs(v) <= std::numeric_limits<T>::max();
-      else
-        return 1;
-    });
-  };
+  switch (op) {
+    case UnaryOp::is_finite:
+      return predicate_block<UnaryOp::is_finite, T>;
+    case UnaryOp::is_nan:
+      return predicate_block<UnaryOp::is_nan, T>;
+    case UnaryOp::is_inf:
+      return predicate_block<UnaryOp::is_inf, T>;
+    default:
+      return predicate_block<UnaryOp::logical_not, T>;
+  }
+}
+
+bool is_predicate(UnaryOp op) {
+  return op == UnaryOp::is_finite || op == UnaryOp::is_nan || op == UnaryOp::is_inf ||
+         op == UnaryOp::logical_not;
 }
 
 UnaryKernel find_predicate_kernel(UnaryOp op, DType computed) {
@@ -295,6 +335,8 @@ std::int64_t grain_of(UnaryOp op, DType computed) {
     case UnaryOp::relu:
     case UnaryOp::clamp:
     case UnaryOp::is_finite:
+    case UnaryOp::is_nan:
+    case UnaryOp::is_inf:
     case UnaryOp::logical_not:
       return kCheapGrain;
     case UnaryOp::pow_scalar:
@@ -310,10 +352,10 @@ std::int64_t grain_of(UnaryOp op, DType computed) {
 }  // namespace
 
 void CpuBackend::unary(UnaryOp op, const MutView& y, const ConstView& x, UnaryParams params) {
-  const bool predicate = op == UnaryOp::is_finite || op == UnaryOp::logical_not;
+  const bool gives_bool = is_predicate(op);
   const DType computed = compute_dtype(x.dtype);
   UnaryKernel kernel = nullptr;
-  if (predicate)
+  if (gives_bool)
     kernel = find_predicate_kernel(op, computed);
   else if (!is_floating(computed))
     kernel = find_integer_kernel(op, computed);
@@ -327,7 +369,7 @@ void CpuBackend::unary(UnaryOp op, const MutView& y, const ConstView& x, UnaryPa
       find_integer_kernel(op, DType::int64) ? "an integer or floating dtype" : "a floating dtype");
 
   const auto loop = make_loop(LoopOrder::any, y, x);
-  run_elementwise(loop, {predicate ? DType::bool_ : computed, computed}, grain_of(op, computed),
+  run_elementwise(loop, {gives_bool ? DType::bool_ : computed, computed}, grain_of(op, computed),
                   [&](std::int64_t n, const std::array<std::byte*, 2>& blocks) {
                     kernel(n, blocks[0], blocks[1], params);
                   });

@@ -83,6 +83,16 @@ HWY_INLINE V expm1_nonpositive(D d, V x) {
   return hn::IfThenElse(hn::IsNaN(x), x, hn::Expm1(d, x));
 }
 
+// e^x - 1. Highway's is garbage beyond where its e^x overflows; where that begins to matter the 1 is
+// far below the last bit.
+template <class D, class V>
+HWY_INLINE V expm1(D d, V x) {
+  const auto in_range = hn::Le(x, hn::Set(d, hn::TFromD<D>{40}));
+  if (HWY_LIKELY(hn::AllTrue(d, in_range))) return hn::Expm1(d, x);
+  const V y = hn::Expm1(d, hn::IfThenElseZero(in_range, x));
+  return hn::IfThenElse(in_range, y, exp(d, x));
+}
+
 // log x; Highway's covers finite positive x.
 template <class D, class V>
 HWY_INLINE V log(D d, V x) {
@@ -94,6 +104,20 @@ HWY_INLINE V log(D d, V x) {
       hn::Eq(x, zero), hn::Neg(infinity),
       hn::IfThenElse(hn::Eq(x, infinity), x, hn::Set(d, std::numeric_limits<T>::quiet_NaN())));
   return hn::IfThenElse(hn::And(hn::Gt(x, zero), hn::Lt(x, infinity)), y, edge);
+}
+
+// log(1 + x) = log(y) x / (y - 1) with y = 1 + x rounded: y - 1 is exact, so the quotient undoes the
+// rounding of y. W. Kahan's; D. Goldberg, "What every computer scientist should know about
+// floating-point arithmetic", ACM Computing Surveys 23 (1991), theorem 4.
+template <class D, class V>
+HWY_INLINE V log1p(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V one = hn::Set(d, T{1});
+  const V y = hn::Add(x, one);
+  const V scaled = hn::Mul(log(d, y), hn::Div(x, hn::Sub(y, one)));
+  const auto itself =
+      hn::Or(hn::Eq(y, one), hn::Eq(x, hn::Set(d, std::numeric_limits<T>::infinity())));
+  return hn::IfThenElse(itself, x, scaled);
 }
 
 // Highway reduces arguments up to this; beyond (and for infinities and NaN) libm does it.

@@ -24,6 +24,11 @@ double gelu_tanh(double x) {
   return 0.5 * x * (1 + std::tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
 }
 
+double softplus(double x, double beta, double threshold) {
+  const double z = beta * x;
+  return z > threshold ? x : (std::max(z, 0.0) + std::log1p(std::exp(-std::abs(z)))) / beta;
+}
+
 struct UnaryCase {
   UnaryOp op;
   double (*reference)(double);
@@ -43,7 +48,11 @@ const std::vector<UnaryCase> kUnaryCases = {
     {UnaryOp::square, [](double x) { return x * x; }, -9, 9, 0.5},
     {UnaryOp::reciprocal, [](double x) { return 1 / x; }, -9, 9, 0.5},
     {UnaryOp::exp, [](double x) { return std::exp(x); }, -30, 30},
+    {UnaryOp::expm1, [](double x) { return std::expm1(x); }, -30, 30},
+    {UnaryOp::expm1, [](double x) { return std::expm1(x); }, -0.01, 0.01},
     {UnaryOp::log, [](double x) { return std::log(x); }, -1, 50},
+    {UnaryOp::log1p, [](double x) { return std::log1p(x); }, -1.5, 50},
+    {UnaryOp::log1p, [](double x) { return std::log1p(x); }, -0.01, 0.01},
     {UnaryOp::sqrt, [](double x) { return std::sqrt(x); }, -1, 50, 0.5},
     {UnaryOp::rsqrt, [](double x) { return 1 / std::sqrt(x); }, -1, 50, 1.5},
     {UnaryOp::sin, [](double x) { return std::sin(x); }, -50, 50},
@@ -56,6 +65,8 @@ const std::vector<UnaryCase> kUnaryCases = {
     {UnaryOp::gelu_tanh, gelu_tanh, -7, 7, 6, 6e-7},
     {UnaryOp::silu, [](double x) { return x * sigmoid(x); }, -30, 30, 5, 2e-43},
     {UnaryOp::elu, [](double x) { return x > 0 ? x : 1.5 * std::expm1(x); }, -9, 9, 4, 0, {1.5, 0}},
+    {UnaryOp::softplus, [](double x) { return softplus(x, 1, 20); }, -30, 30, 4, 0, {1, 20}},
+    {UnaryOp::softplus, [](double x) { return softplus(x, 2, 1e9); }, -30, 30, 5, 0, {2, 1e9}},
     {UnaryOp::clamp,
      [](double x) { return x < -0.75 ? -0.75
                            : x > 2   ? 2

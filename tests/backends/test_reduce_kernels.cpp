@@ -73,12 +73,13 @@ std::int64_t target_of(const Case& c, std::int64_t index) {
 
 double combine(ReduceOp op, double a, double b) {
   if (op == ReduceOp::sum) return a + b;
+  if (op == ReduceOp::prod) return a * b;
   if (std::isnan(a) || std::isnan(b)) return kNaN;
   return op == ReduceOp::max ? std::max(a, b) : std::min(a, b);
 }
 
 double nothing(ReduceOp op, DType dtype) {
-  if (op == ReduceOp::sum) return 0;
+  if (op == ReduceOp::sum || op == ReduceOp::prod) return op == ReduceOp::prod;
   const bool max = op == ReduceOp::max;
   switch (dtype) {
     case DType::bool_:
@@ -208,6 +209,47 @@ TEST_CASE("reduce: NaN wins maxima and minima wherever it stands, infinities do 
         }
   Array both({3}, float32, std::vector<double>{kInf, -kInf, 1});
   CHECK(std::isnan(sum_of(both)));
+}
+
+TEST_CASE("products: of factors around 1, whatever the layout", "[unit]") {
+  for (const Case& c : kCases)
+    for (DType dtype : {float32, float64, float16, bfloat16}) {
+      Array x(c.shape, dtype, c.layout);
+      x.randomize(5);
+      // +-1/2 or +-2 at random: a walk that stays near.
+      for (std::int64_t i = 0; i < x.numel(); ++i)
+        x.set(i, std::copysign(std::abs(x.get(i)) < 1 ? 0.5 : 2.0, x.get(i)));
+      Array y(reduced_shape(c), dtype);
+      cpu_kernels().reduce(ReduceOp::prod, y, x);
+      std::vector<double> wanted(static_cast<std::size_t>(y.numel()), 1);
+      for (std::int64_t i = 0; i < x.numel(); ++i)
+        wanted[static_cast<std::size_t>(target_of(c, i))] *= x.get(i);
+      // Powers of two are exact; those that left the dtype's range are infinite or 0.
+      Array exact(reduced_shape(c), dtype, wanted);
+      INFO(to_string(c.shape) << " over " << c.reduced << ", " << to_string(dtype));
+      CHECK(mismatch(y, exact.values(), 0) == "");
+    }
+}
+
+TEST_CASE("products: integers wrap around, zeros and NaN stay", "[unit]") {
+  Array odd({70}, int64, std::vector<double>{3});
+  Array y({1}, int64);
+  cpu_kernels().reduce(ReduceOp::prod, y, odd);
+  std::uint64_t wanted = 1;
+  for (int i = 0; i < 70; ++i) wanted *= 3;
+  CHECK(y.all_bits() == std::vector<std::uint64_t>{wanted});
+  Array x({3, 4}, float32,
+          std::vector<double>{1e30, 1e30, 1e-30, 1e-30, 0, kNaN, 1, 1, 0, -2, 3, 4});
+  Array z({3, 1}, float32);
+  cpu_kernels().reduce(ReduceOp::prod, z, x);
+  CHECK(std::abs(z.get(0) - 1) < 1e-6);  // no factor is lost on the way
+  CHECK(std::isnan(z.get(1)));
+  CHECK(z.get(2) == 0);
+  for (DType dtype : {float32, int64}) {
+    Array none({0}, dtype), one({1}, dtype);
+    cpu_kernels().reduce(ReduceOp::prod, one, none);
+    CHECK(one.get(0) == 1);
+  }
 }
 
 TEST_CASE("arg_reduce: the first of equal values; NaN wins", "[unit]") {

@@ -222,6 +222,42 @@ std::vector<OpCase> comparisons() {
   return cases;
 }
 
+std::vector<OpCase> logic() {
+  struct Logical {
+    const char* name;
+    std::function<Tensor(const Tensor&, const Tensor&)> op;
+    std::function<bool(bool, bool)> reference;
+  };
+  const std::vector<Logical> three = {
+      {"logical_and", keymix::logical_and, [](bool a, bool b) { return a && b; }},
+      {"logical_or", keymix::logical_or, [](bool a, bool b) { return a || b; }},
+      {"logical_xor", keymix::logical_xor, [](bool a, bool b) { return a != b; }},
+  };
+  std::vector<OpCase> cases;
+  for (const Logical& l : three) {
+    const Builder naive =
+        naive::zip([r = l.reference](double a, double b) { return r(a != 0, b != 0) ? 1.0 : 0.0; });
+    const auto add = [&](std::string name, const Form& form, DType a, DType b) {
+      cases.push_back(
+          {.ops = {l.name},
+           .name = std::move(name),
+           .inputs = {{.shape = form.a, .low = -1, .high = 2, .layout = form.a_layout, .dtype = a},
+                      {.shape = form.b, .low = 0, .high = 2, .layout = form.b_layout, .dtype = b}},
+           .build = on2(l.op),
+           .naive = naive,
+           .differentiable = false,
+           .half = false,
+           .shapes = {broadcast_shapes("form", form.a, form.b)}});
+    };
+    for (const Form& form : forms())
+      add(fmt::format("{} {}", l.name, form.name), form, int64, int32);
+    for (const auto& [a, b] : {std::pair{bool_, bool_}, {float32, bool_}, {uint8, float16}})
+      add(fmt::format("{} of {} and {}", l.name, to_string(a), to_string(b)), {"", {7, 9}, {7, 9}},
+          a, b);
+  }
+  return cases;
+}
+
 InputSpec flags(const Shape& shape, Layout layout = Layout::contiguous) {
   return {.shape = shape, .low = 0, .high = 2, .layout = layout, .dtype = bool_};
 }
@@ -288,7 +324,7 @@ std::vector<OpCase> selections() {
 
 std::vector<OpCase> binary_cases() {
   std::vector<OpCase> cases = arithmetic();
-  for (const auto& more : {with_scalars(), comparisons(), selections()})
+  for (const auto& more : {with_scalars(), comparisons(), logic(), selections()})
     cases.insert(cases.end(), more.begin(), more.end());
   return cases;
 }

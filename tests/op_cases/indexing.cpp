@@ -1,4 +1,4 @@
-// Picking by index: gather, index_select, embedding, one_hot, and Tensor::index with ints, slices,
+// Picking by index: gather, scatter_add, index_select, embedding, one_hot, and Tensor::index with ints, slices,
 // tensors and masks. Index tensors are inputs of the cases; repeated indices must add gradients.
 #include "op_cases/naive.h"
 
@@ -43,6 +43,68 @@ Builder naive_select(int dim) {
     });
     return TensorList{y.tensor()};
   };
+}
+
+Builder naive_scatter_add(int dim) {
+  return [dim](const TensorList& in) {
+    Array y(in[0]);
+    const Array index(in[1]), source(in[2]);
+    naive::for_each_index(index.shape, [&](const Shape& i) {
+      Shape to = i;
+      to[dim] = whole(index.at(i));
+      y.at(to) += source.at(i);
+    });
+    return TensorList{y.tensor()};
+  };
+}
+
+std::vector<OpCase> scatters() {
+  struct Scatter {
+    const char* name;
+    Shape x, index, source;
+    int dim;
+    Layout layout = Layout::contiguous;
+    DType dtype = int64;
+  };
+  std::vector<OpCase> cases;
+  for (const Scatter& s :
+       {Scatter{"last, repeated", {3, 4}, {3, 7}, {3, 7}, 1},
+        Scatter{"first", {4, 3}, {2, 3}, {2, 3}, 0},
+        Scatter{"smaller index", {3, 4, 2}, {2, 5, 1}, {3, 6, 2}, 1},
+        Scatter{"transposed", {4, 3}, {4, 5}, {4, 5}, 1, Layout::transposed},
+        Scatter{"strided, int32", {2, 5}, {2, 3}, {2, 3}, 1, Layout::strided, int32},
+        Scatter{"broadcast", {3, 4}, {3, 4}, {3, 4}, 0, Layout::broadcast},
+        Scatter{"no index", {3, 4}, {3, 0}, {3, 2}, 1},
+        Scatter{"empty beside", {0, 4}, {0, 2}, {0, 2}, 1},
+        Scatter{"one element", {1}, {1}, {1}, 0},
+        Scatter{"large", {40, 30}, {40, 177}, {40, 177}, 1}})
+    cases.push_back(
+        {.ops = {"scatter_add"},
+         .name = fmt::format("scatter_add {}", s.name),
+         .inputs = {{.shape = s.x, .layout = s.layout},
+                    indices(s.index, s.x[s.dim], s.dtype),
+                    {.shape = s.source, .layout = s.layout}},
+         .build = on3([dim = s.dim](const Tensor& x, const Tensor& i, const Tensor& source) {
+           return scatter_add(x, dim, i, source);
+         }),
+         .naive = naive_scatter_add(s.dim),
+         .tolerance = {2e-6, "terms at repeated indices add up"},
+         .gradcheck = s.x.numel() < 100,
+         .half_tolerance = 0.1,
+         .shapes = {s.x}});
+  for (const DType dtype : {uint8, int32, int64})
+    cases.push_back({.ops = {"scatter_add"},
+                     .name = fmt::format("scatter_add of {}", to_string(dtype)),
+                     .inputs = {{.shape = {5, 3}, .low = 0, .high = 9, .dtype = dtype},
+                                indices({6, 3}, 5),
+                                {.shape = {6, 3}, .low = 0, .high = 9, .dtype = dtype}},
+                     .build = on3([](const Tensor& x, const Tensor& i, const Tensor& source) {
+                       return scatter_add(x, 0, i, source);
+                     }),
+                     .naive = naive_scatter_add(0),
+                     .differentiable = false,
+                     .half = false});
+  return cases;
 }
 
 std::vector<OpCase> by_tensor() {
@@ -306,8 +368,8 @@ std::vector<OpCase> by_items() {
 
 std::vector<OpCase> indexing_cases() {
   std::vector<OpCase> cases = by_tensor();
-  const std::vector<OpCase> more = by_items();
-  cases.insert(cases.end(), more.begin(), more.end());
+  for (const auto& more : {scatters(), by_items()})
+    cases.insert(cases.end(), more.begin(), more.end());
   return cases;
 }
 

@@ -28,6 +28,10 @@ double gelu_tanh_reference(double x) {
 
 double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 
+double softplus_reference(double x, double beta, double threshold) {
+  return beta * x > threshold ? x : std::log1p(std::exp(beta * x)) / beta;
+}
+
 std::vector<Function> functions() {
   const Tolerance steep{1e-5,
                         "the gradient grows as 1/x^2 or e^x: its argument's rounding is amplified"};
@@ -41,6 +45,8 @@ std::vector<Function> functions() {
       {"square", keymix::square, [](double x) { return x * x; }},
       {"reciprocal", keymix::reciprocal, [](double x) { return 1 / x; }, 0.3, 3, {}, steep},
       {"exp", keymix::exp, [](double x) { return std::exp(x); }, -3, 3, {}, approximate},
+      {"expm1", keymix::expm1, [](double x) { return std::expm1(x); }, -3, 3, {}, approximate},
+      {"log1p", keymix::log1p, [](double x) { return std::log1p(x); }, -0.7, 4, {}, steep},
       {"log", keymix::log, [](double x) { return std::log(x); }, 0.2, 4, {}, steep},
       {"sqrt", keymix::sqrt, [](double x) { return std::sqrt(x); }, 0.2, 4, {}, approximate},
       {"rsqrt", keymix::rsqrt, [](double x) { return 1 / std::sqrt(x); }, 0.2, 4, {}, steep},
@@ -60,6 +66,13 @@ std::vector<Function> functions() {
        3,
        {0},
        approximate},
+      {"softplus",
+       [](const Tensor& x) { return softplus(x, 1.5, 6); },
+       [](double x) { return softplus_reference(x, 1.5, 6); },
+       -3,
+       6,
+       {4},
+       approximate},
       {"clamp",
        [](const Tensor& x) { return clamp(x, -1, 1.5); },
        [](double x) { return x < -1    ? -1
@@ -77,6 +90,7 @@ std::vector<Function> functions() {
        {},
        steep},
       {"operator-(Tensor)", [](const Tensor& x) { return -x; }, [](double x) { return -x; }},
+      {"clone", [](const Tensor& x) { return x.clone(); }, [](double x) { return x; }},
   };
 }
 
@@ -134,6 +148,24 @@ std::vector<OpCase> special_cases() {
         cases.back().tolerance = {4e-6, "saturated: exact up to the polynomial"};
         cases.back().gradgradcheck = false;
       }
+  const InputSpec tiny{.shape = {8},
+                       .values = Values::given,
+                       .given = {0, -1e-3, 1e-3, -2e-6, 2e-6, -1e-9, 1e-9, 1e-30}};
+  cases.push_back(special("expm1", "expm1 near 0", tiny, on1(keymix::expm1),
+                          naive::map([](double x) { return std::expm1(x); })));
+  cases.push_back(special("log1p", "log1p near 0", tiny, on1(keymix::log1p),
+                          naive::map([](double x) { return std::log1p(x); })));
+  cases.push_back(special(
+      "softplus", "softplus far out",
+      {.shape = {9}, .values = Values::given, .given = {-200, -88, -30, -12, 0, 12, 19, 30, 200}},
+      on1([](const Tensor& x) { return softplus(x); }),
+      naive::map([](double x) { return softplus_reference(x, 1, 20); })));
+  cases.push_back(special(
+      "softplus", "softplus without a threshold in reach",
+      {.shape = {4}, .values = Values::given, .given = {-800, 30, 700, 2000}},
+      on1([](const Tensor& x) { return softplus(x, 1, 1e9); }),
+      naive::map([](double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::exp(x); })));
+  cases.back().gradgradcheck = false;  // flat
   cases.push_back(special("pow(Tensor, double)", "pow of negative bases, whole exponent",
                           {.shape = {6}, .low = -2, .high = 2, .kinks = {0}},
                           on1([](const Tensor& x) { return pow(x, 3); }),
@@ -190,6 +222,25 @@ std::vector<OpCase> unary_cases() {
          .inputs = {{.shape = form.shape, .layout = form.layout, .values = Values::infinities}},
          .build = on1(keymix::isfinite),
          .naive = naive::map([](double x) { return std::isfinite(x) ? 1.0 : 0.0; }),
+         .differentiable = false,
+         .half = false,
+         .shapes = {form.shape}});
+    cases.push_back(
+        {.ops = {"isinf"},
+         .name = fmt::format("isinf {}", form.name),
+         .inputs = {{.shape = form.shape, .layout = form.layout, .values = Values::infinities}},
+         .build = on1(keymix::isinf),
+         .naive = naive::map([](double x) { return std::isinf(x) ? 1.0 : 0.0; }),
+         .differentiable = false,
+         .half = false,
+         .shapes = {form.shape}});
+    // The logarithm of a negative number is a NaN; an infinity is none.
+    cases.push_back(
+        {.ops = {"isnan"},
+         .name = fmt::format("isnan {}", form.name),
+         .inputs = {{.shape = form.shape, .layout = form.layout, .values = Values::infinities}},
+         .build = on1([](const Tensor& x) { return isnan(where(isfinite(x), log(x), x)); }),
+         .naive = naive::map([](double x) { return std::isfinite(x) && x < 0 ? 1.0 : 0.0; }),
          .differentiable = false,
          .half = false,
          .shapes = {form.shape}});

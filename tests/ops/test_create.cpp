@@ -120,7 +120,9 @@ TEST_CASE("leaves from factories", "[unit]") {
 }
 
 TEST_CASE("sizes that cannot be", "[unit]") {
-  CHECK(message_of([] { zeros({2, -3}); }).find("full: ") == 0);
+  CHECK(message_of([] { zeros({2, -3}); }).find("zeros: ") == 0);
+  CHECK(message_of([] { ones({-1}); }).find("ones: ") == 0);
+  CHECK(message_of([] { full({-1}, 2); }).find("full: ") == 0);
   CHECK(message_of([] { zeros({2, -3}); }).find("[2, -3]") != std::string::npos);
   const std::int64_t huge = std::numeric_limits<std::int64_t>::max() / 2;
   CHECK(message_of([&] { zeros({huge, huge}); }) != "no error");

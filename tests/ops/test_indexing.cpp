@@ -85,9 +85,9 @@ TEST_CASE("indices that do not fit", "[unit]") {
   CHECK(message_of([&] { x.index({0, -5}); }).find("index: -5 is outside dimension") == 0);
   CHECK(message_of([&] { x.index({0, 0, 0}); }) == "index: too many items for shape [3, 4]; got 3");
   CHECK(message_of([&] { x.index({Slice(0, 3, 0)}); }) ==
-        "slice: step 0 is not supported; needed 1 or more");
+        "index: step 0 of a slice is not supported; needed 1 or more");
   CHECK(message_of([&] { x.index({Slice(3, 0, -1)}); }) ==
-        "slice: step -1 is not supported; needed 1 or more");
+        "index: step -1 of a slice is not supported; needed 1 or more");
   CHECK(message_of([&] {
           x.index({ints({0, 3})});
         }).find("index: index 3 at position [1] is outside [-3, 3)") == 0);
@@ -101,10 +101,32 @@ TEST_CASE("indices that do not fit", "[unit]") {
         }) == "index: mask [2] does not fit dimensions 0 on of [3, 4]");
   CHECK(message_of([&] {
           x.index_put_({0}, ints({1, 2, 3}));
-        }).find("copy_: shapes do not broadcast; got [4] and [3]") == 0);
+        }).find("index_put_: shapes do not broadcast; got [4] and [3]") == 0);
+  CHECK(message_of([&] {
+          x.index_put_({0, 0}, ints({1, 2, 3}));
+        }) == "index_put_: values [3] do not broadcast to the [] picked elements");
+  CHECK(message_of([&] { x.index_put_({3}, ints({1})); }) ==
+        "index_put_: 3 is outside dimension 0 of [3, 4]; needed [-3, 3)");
+  CHECK(message_of([&] {
+          x.index_put_({ints({0, 3})}, ints({1}));
+        }).find("index_put_: index 3 at position [1] is outside [-3, 3)") == 0);
+  CHECK(message_of([&] {
+          x.index_put_({ints({0, 1}), ints({0, 1, 2})}, ints({1}));
+        }).find("index_put_: shapes do not broadcast; got [2] and [3]") == 0);
   CHECK(message_of([&] { x[7]; }) == "index: 7 is outside dimension 0 of [3, 4]; needed [-3, 3)");
   CHECK(message_of([&] { zeros({})[0]; }) ==
         "index: a 0-dimensional tensor cannot be indexed; got index 0");
+}
+
+TEST_CASE("scatter_add with literal values", "[unit]") {
+  const Tensor x = zeros({2, 3});
+  const Tensor index = make({0, 2, 2, 1, 1, 0}, {2, 3}, int64);
+  const Tensor source = tensor({{1, 2, 3}, {4, 5, 6}});
+  CHECK(values(scatter_add(x, 1, index, source)) == Values{1, 0, 5, 6, 9, 0});
+  CHECK(values(x) == Values(6, 0));  // a result of its own
+  CHECK(values(scatter_add(x, -1, index.slice(1, 0, 2), source)) == Values{1, 0, 2, 0, 9, 0});
+  CHECK(values(scatter_add(x, 0, make({1, 0, 1}, {1, 3}, int32), source)) ==
+        Values{0, 2, 0, 1, 0, 3});
 }
 
 TEST_CASE("gather, embedding and one_hot with literal values", "[unit]") {

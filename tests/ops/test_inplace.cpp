@@ -81,6 +81,42 @@ TEST_CASE("fill_ and copy_", "[unit]") {
   CHECK(nothing.numel() == 0);
 }
 
+TEST_CASE("masked_fill_", "[unit]") {
+  Tensor x = tensor({{1, 2, 3}, {4, 5, 6}});
+  const std::uint64_t version = x.version();
+  x.masked_fill_(x > 4, 0.5);
+  CHECK(values(x) == Values{1, 2, 3, 4, 0.5, 0.5});
+  CHECK(x.version() > version);
+  x.masked_fill_(make({1, 0, 0}, {3}, bool_), -1).masked_fill_(make({0, 1}, {2, 1}, bool_), 7);
+  CHECK(values(x) == Values{-1, 2, 3, 7, 7, 7});
+  x.transpose(0, 1).slice(0, 1, 3).masked_fill_(make({1}, {}, bool_), 9);
+  CHECK(values(x) == Values{-1, 9, 9, 7, 9, 9});
+
+  Tensor i = make({1, 2}, {2}, int64);
+  CHECK(values(i.masked_fill_(i == 2, 8.9)) == Values{1, 8});  // cast, as fill_ does
+  Tensor b = make({1, 1, 0, 0}, {2, 2}, bool_);
+  b.masked_fill_(b.transpose(0, 1), false);  // the mask is the target, turned
+  CHECK(values(b) == Values{0, 1, 0, 0});
+  Tensor nothing = zeros({0, 3});
+  CHECK(nothing.masked_fill_(make({1, 0, 1}, {3}, bool_), 1).numel() == 0);
+
+  CHECK(message_of([&] { x.masked_fill_(ones({3}), 0); }) ==
+        "masked_fill_: the mask must be bool; got float32");
+  CHECK(message_of([&] {
+          x.masked_fill_(ones({2, 2, 3}, {.dtype = bool_}), 0);
+        }) ==
+        "masked_fill_: mask [2, 2, 3] does not broadcast to the target [2, 3]; an in-place op "
+        "cannot grow its target");
+  Tensor leaf = ones({2}, {.requires_grad = true});
+  CHECK(message_of([&] {
+          leaf.masked_fill_(leaf > 0, 0);
+        }).find("masked_fill_: writing in place would lose a gradient") == 0);
+  Tensor wide = ones({1, 2}).expand({3, 2});
+  CHECK(message_of([&] { wide.masked_fill_(wide > 0, 0); }).find("masked_fill_: ") == 0);
+  const NoGrad no_grad;
+  CHECK(values(leaf.masked_fill_(leaf > 0, 3)) == Values{3, 3});
+}
+
 TEST_CASE("a target does not grow", "[unit]") {
   Tensor row = ones({1, 2});
   CHECK(message_of([&] {

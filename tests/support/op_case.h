@@ -99,6 +99,7 @@ Builder on3(std::function<Tensor(const Tensor&, const Tensor&, const Tensor&)> f
 std::vector<OpCase> unary_cases();
 std::vector<OpCase> binary_cases();
 std::vector<OpCase> reduce_cases();
+std::vector<OpCase> order_cases();
 std::vector<OpCase> view_cases();
 std::vector<OpCase> indexing_cases();
 std::vector<OpCase> combine_cases();

@@ -1,0 +1,28 @@
+// Elements in order along a dimension. A NaN counts as the largest, as in PyTorch; equal elements keep
+// their order. Values are differentiable (the gradient goes to where each came from); indices are
+// int64 positions along dim. Any dtype; bools have false before true.
+#pragma once
+
+#include "keymix/core/tensor.h"
+
+namespace keymix {
+
+struct SortResult {
+  Tensor values, indices;
+};
+
+struct SortOptions {
+  bool descending = false;
+};
+SortResult sort(const Tensor& x, int dim = -1, SortOptions options = {});
+// The indices of sort() alone: gather(x, dim, argsort(x, dim)) is x in order.
+Tensor argsort(const Tensor& x, int dim = -1, SortOptions options = {});
+
+struct TopkOptions {
+  bool largest = true;  // false: the k smallest
+};
+// The k largest elements along dim, in descending order (the smallest in ascending); among equal ones
+// the first. Does not sort the others. Throws unless 0 <= k <= x.size(dim).
+SortResult topk(const Tensor& x, std::int64_t k, int dim = -1, TopkOptions options = {});
+
+}  // namespace keymix

@@ -5,6 +5,7 @@
 #include "keymix/ops/combine.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/matmul.h"
+#include "keymix/ops/unary.h"
 #include "support/catch.h"
 #include "support/tensors.h"
 
@@ -168,4 +169,50 @@ TEST_CASE("a decoder position does not see what follows it", "[unit]") {
   const Tensor whole = decoder(x, memory);
   CHECK(difference(decoder(x.slice(1, 0, 3), memory), whole.slice(1, 0, 3), 2e-6) == "");
   CHECK(difference(decoder(x, memory.slice(1, 0, 3)), whole, 1e-4) != "");
+}
+
+TEST_CASE("rotary attention sees distances, not places", "[unit]") {
+  const NoGrad no_grad;
+  const Tensor x = uniform_values({2, 5, 8}, 3);
+  for (const Variant& variant : variants()) {
+    INFO(variant.name);
+    nn::MultiHeadAttention attention(Generator(1), {.width = 8,
+                                                    .heads = 2,
+                                                    .head_dim = 4,
+                                                    .rotary = true,
+                                                    .attention = variant.attention});
+    const Tensor here = attention(x, {.causal = true}), there = attention(x, {.causal = true}, 100);
+    // Shifts of sMGK stay where they are while keys turn: there places matter.
+    if (std::string(variant.name) != "smgk") CHECK(difference(here, there, 2e-5) == "");
+    const Tensor swapped = concat({x.slice(1, 1, 2), x.slice(1, 0, 1), x.slice(1, 2, 5)}, 1);
+    CHECK(difference(attention(swapped).slice(1, 2, 5), attention(x).slice(1, 2, 5), 1e-4) != "");
+    // Decoding rotates by the place in the sequence.
+    const auto state = attention.make_state(5);
+    const Tensor first = attention.step(x.slice(1, 0, 3), *state);
+    CHECK(difference(concat({first, attention.step(x.slice(1, 3, 5), *state)}, 1), here, 2e-6) ==
+          "");
+  }
+  CHECK(message_of([] {
+          nn::MultiHeadAttention(Generator(1),
+                                 {.width = 8, .heads = 2, .head_dim = 3, .rotary = true});
+        }) ==
+        "MultiHeadAttention '': rotary positions turn pairs; got head_dim = 3; needed an even one");
+  nn::MultiHeadAttention attention(Generator(1), {.width = 8, .heads = 2, .rotary = true});
+  CHECK(message_of([&] { attention.cross(x, x); }) ==
+        "MultiHeadAttention '': cross-attention has no common positions to rotate by");
+}
+
+TEST_CASE("a gated Mlp is swiglu of two halves", "[unit]") {
+  nn::Mlp mlp(Generator(1), {.width = 3, .hidden = 4, .gated = true});
+  CHECK(mlp.up.weight.shape() == Shape{8, 3});
+  const Tensor x = uniform_values({5, 3}, 2), both = mlp.up(x);
+  CHECK(difference(mlp(x), mlp.down(silu(both.slice(1, 0, 4)) * both.slice(1, 4, 8)), 1e-6) == "");
+  nn::Decoder decoder(Generator(2), {.layers = 1,
+                                     .block = {.width = 8,
+                                               .heads = 2,
+                                               .bias = false,
+                                               .rotary = true,
+                                               .gated = true}});
+  decoder(uniform_values({1, 3, 8}, 3), uniform_values({1, 4, 8}, 4)).sum().backward();
+  for (const nn::Parameter& parameter : decoder.parameters()) CHECK(parameter.tensor.grad().defined());
 }

@@ -83,6 +83,28 @@ run_tests() {
   add "$name" $((cases - bad - skip)) "$bad" "$skip"
 }
 
+# run_script NAME SCRIPT...: a script that ends with "N passed, N failed" and names what failed.
+run_script() {
+  local name=$1 log=build/log/$1.log totals
+  shift
+  mkdir -p build/log
+  "$@" </dev/null >"$log" 2>&1
+  local status=$? bad
+  totals=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+  bad=$(sed -nE 's/.*, ([0-9]+) failed$/\1/p' <<<"$totals")
+  if [ "$status" -ne 0 ]; then
+    cat "$log"
+    [ "${bad:-0}" -gt 0 ] || bad=1
+  else
+    printf '%-10s %s (%s)\n' "$name" "${totals:-said nothing}" "$log"
+    [ -n "$totals" ] || bad=1
+  fi
+  skips+=$(sed -n "s/^SKIPPED: /skipped ($name): /p" "$log")
+  [ -z "$skips" ] || skips=${skips%$'\n'}$'\n'
+  add "$name" "$(sed -nE 's/^([0-9]+) passed.*/\1/p' <<<"${totals:-0 passed}")" "$bad" \
+    "$(grep -c '^SKIPPED: ' "$log")"
+}
+
 # Every source as clang sees it, without generating code, then every public header on its own.
 syntax_pass() {
   local clang='' candidate folder=build-clang commands headers flags log=build-clang/log/syntax.log bad
@@ -133,6 +155,8 @@ if configure cpu build -DKEYMIX_WERROR=ON && build build all; then
     say "Without a label [unit], [gradcheck], [parity], [golden] or [slow]:" "$unlabelled"
     add labels 0 1 0
   fi
+  # Not when only some tests were asked for.
+  [ -n "$filter${arguments[*]-}" ] || run_script outside tests/outside_project/run.sh build
 else
   add build 0 1 0
 fi

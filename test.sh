@@ -11,7 +11,8 @@ usage() {
 usage: ./test.sh [--all] [--filter EXPR] [ARGUMENT...]
 
   --all          after the tests: AddressSanitizer + UBSan on all but the slow tests, ThreadSanitizer
-                 on the tests tagged [threads], and clang over every source and every header alone
+                 on the tests tagged [threads], a short fuzzing of the file readers, clang over every
+                 source and every header alone, and that no public header leads to BLAS and the like
   --filter EXPR  only the test cases that EXPR names, as Catch2 writes it: "softmax*", "[unit]"
   ARGUMENT...    passed on to the test program, for example --list-tests or --durations yes
 
@@ -126,13 +127,39 @@ syntax_pass() {
   # A header sees what the library's own sources see.
   flags=$(sed -n "s|^\(.*\) -o .* -c $PWD/core/.*|\1|p" <<<"$commands" | head -n 1)
 
+  rm -rf $folder/leads_to
+  # shellcheck disable=SC2046  # one folder a word
+  mkdir -p $(dirname $(sed "s|^|$folder/leads_to/|" <<<"$headers"))
   {
     sed -E 's/ -o [^ ]+ -c / -fsyntax-only /' <<<"$commands"
-    sed "s|.*|$flags -fsyntax-only -x c++ - <<<'#include \"keymix/&\"'|" <<<"$headers"
+    sed "s|.*|$flags -MD -MF $folder/leads_to/& -fsyntax-only -x c++ - <<<'#include \"keymix/&\"'|" \
+      <<<"$headers"
   } >$folder/log/syntax.commands
   logged "$log" syntax check_each $folder/log/syntax.commands
   bad=$(grep -c '^FAILED: ' "$log")
   add clang $(($(wc -l <$folder/log/syntax.commands) - bad)) "$bad" 0
+
+  light_headers $folder/public_headers.txt $folder/leads_to
+}
+
+# light_headers LIST FOLDER: no public header leads to a package that is none of its user's business.
+# FOLDER has, under each header's name, what it includes, as the compiler saw it.
+light_headers() {
+  local header heavy bad=0 count=0
+  while IFS= read -r header; do
+    case $header in *[-_]inl.h) continue ;; esac  # a part of another header
+    count=$((count + 1))
+    if [ ! -s "$2/$header" ]; then
+      heavy='nothing: the compiler never came to its end'
+    else
+      heavy=$(grep -oE '[^ ]*/(cblas[^ /]*\.h|f77blas\.h|hwy/[^ ]+|cuda[^ /]*\.h|cublas[^ /]*\.h|nlohmann/[^ ]+|zlib\.h)' \
+        "$2/$header" | head -n 1)
+    fi
+    [ -n "$heavy" ] || continue
+    say "FAILED: the public header $header leads to $heavy"
+    bad=$((bad + 1))
+  done <"$1"
+  add interface $((count - bad)) "$bad" 0
 }
 
 # check_each FILE: runs its lines side by side, and keeps each one's output together.

@@ -106,6 +106,22 @@ run_script() {
     "$(grep -c '^SKIPPED: ' "$log")"
 }
 
+# run_fuzzers FOLDER: three seconds for every target, always the same inputs from the first on.
+run_fuzzers() {
+  local program log=$1/log/fuzz.log bad=0 count=0
+  : >"$log"
+  for program in "$1"/tests/fuzz/seeded_*; do
+    [ -x "$program" ] || continue
+    count=$((count + 1))
+    (cd "$1/log" && "$OLDPWD/$program" --seconds 3) </dev/null >"$log.one" 2>&1 || bad=$((bad + 1))
+    cat "$log.one"
+    cat "$log.one" >>"$log"
+  done
+  rm -f "$log.one"
+  [ "$count" -gt 0 ] || { say "fuzz: no program was built" && bad=1 count=1; }
+  add fuzz $((count - bad)) "$bad" 0
+}
+
 # Every source as clang sees it, without generating code, then every public header on its own.
 syntax_pass() {
   local clang='' candidate folder=build-clang commands headers flags log=build-clang/log/syntax.log bad
@@ -189,9 +205,10 @@ else
 fi
 
 if [ -n "$all" ]; then
-  if configure asan build-asan && build build-asan keymix_tests; then
+  if configure asan build-asan && build build-asan keymix_tests fuzz; then
     export UBSAN_OPTIONS="print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
     run_tests asan build-asan '~[slow]' build-asan/tests/keymix_tests
+    [ -n "$filter${arguments[*]-}" ] || run_fuzzers build-asan
   else
     add asan 0 1 0
   fi

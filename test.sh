@@ -199,7 +199,7 @@ if configure cpu build -DKEYMIX_WERROR=ON && build build all; then
     add labels 0 1 0
   fi
   # Not when only some tests were asked for.
-  [ -n "$filter${arguments[*]-}" ] || run_script outside tests/outside_project/run.sh build
+  [ -n "$filter${arguments[*]-}" ] || run_script outside tests/outside_project/run.sh build ${all:+--docs}
 else
   add build 0 1 0
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Uses keymix as another project would: tests/outside_project/run.sh BUILD_FOLDER [--whole]
+# Uses keymix as another project would: tests/outside_project/run.sh BUILD_FOLDER [--whole] [--docs]
 #
 #   find_package      against what `cmake --install` makes of BUILD_FOLDER
 #   pkg-config        the same, without CMake
@@ -9,17 +9,22 @@
 # The last two would compile the library again, twice. Of theirs, this compiles the program and one
 # source of the library, asks Ninja whether all the rest could be made, and runs their own link
 # command on the library of BUILD_FOLDER: what is tested is what differs, flags, include paths and
-# link line. --whole compiles everything, for add_subdirectory.
+# link line. --whole compiles everything, for add_subdirectory. --docs also runs the whole programs in
+# README.md and docs/*.md (the blocks with an `int main`), which must end with status 0.
 #
 # The last line is `N passed, N failed`; the exit status is 0 if nothing failed.
 set -uo pipefail
 
-[ $# -ge 1 ] && [ -f "$1/CMakeCache.txt" ] ||
-  { echo "usage: tests/outside_project/run.sh BUILD_FOLDER [--whole]" >&2; exit 2; }
+if [ ! -f "${1:-}/CMakeCache.txt" ]; then
+  echo "usage: tests/outside_project/run.sh BUILD_FOLDER [--whole] [--docs]" >&2
+  exit 2
+fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source=$(cd "$here/../.." && pwd)
 build=$(cd "$1" && pwd)
-whole=${2:-}
+whole='' docs=''
+[[ " $* " != *' --whole '* ]] || whole=whole
+[[ " $* " != *' --docs '* ]] || docs=docs
 work=$build/outside_project
 prefix=$work/prefix
 expected='54 40 [5, 2] 8'
@@ -118,6 +123,31 @@ inside() {
   (cd "$folder" && eval "$(ninja -t commands -s outside)") && says_what_it_should "$folder/outside"
 }
 
+# programs_of FILE FOLDER: writes each cpp block that has a main into FOLDER, as 1.cpp and so on.
+programs_of() {
+  awk -v folder="$2" '
+    /^```cpp$/ { block = ""; inside = 1; next }
+    /^```$/ && inside {
+      inside = 0
+      if (block ~ /int main\(/) { file = folder "/" ++count ".cpp"; printf "%s", block >file; close(file) }
+      next
+    }
+    inside { block = block $0 "\n" }' "$1"
+}
+
+documented() {
+  local folder=$work/docs/$1 flags program
+  mkdir -p "$folder" && programs_of "$source/$1" "$folder"
+  flags=$(PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name keymix.pc)") \
+    pkg-config --static --cflags --libs keymix) || return 1
+  for program in "$folder"/*.cpp; do
+    # shellcheck disable=SC2086  # the flags are words
+    "${launcher[@]}" "$compiler" -std=c++20 -O1 -Wall -Wextra -Wpedantic -Werror -c "$program" \
+      -o "$program.o" $flags && "$compiler" "$program.o" -o "$program.out" $flags || return 1
+    (cd "$folder" && timeout 120 "$program.out") || { echo "$program.out: status $?"; return 1; }
+  done
+}
+
 passed=0 failed=0
 # expect NAME COMMAND...: its output is only shown when it fails.
 expect() {
@@ -143,5 +173,10 @@ else
 fi
 expect 'add_subdirectory' inside add_subdirectory keymix
 expect 'FetchContent' inside FetchContent _deps/keymix-build
+if [ -n "$docs" ]; then
+  for file in $(cd "$source" && grep -l '^int main(' README.md docs/*.md); do
+    expect "programs in $file" documented "$file"
+  done
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

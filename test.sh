@@ -109,7 +109,7 @@ run_script() {
 # run_fuzzers FOLDER: three seconds for every target, always the same inputs from the first on.
 run_fuzzers() {
   local program log=$1/log/fuzz.log bad=0 count=0
-  : >"$log"
+  mkdir -p "$1/log" && : >"$log"
   for program in "$1"/tests/fuzz/seeded_*; do
     [ -x "$program" ] || continue
     count=$((count + 1))

@@ -71,7 +71,7 @@ headers_compile() {
   "${launcher[@]}" "$compiler" -std=c++20 -Wall -Wextra -Wpedantic -Werror -c "$work/all_headers.cpp" \
     -o "$work/all_headers.o" -MD -MF "$work/all_headers.d" -I"$prefix/include" \
     $(pkg-config --cflags fmt) || return 1
-  ! grep -E '(/cblas\.h|/hwy/|/cuda|/nlohmann/)' "$work/all_headers.d"
+  ! grep -E '/(f77blas|cblas[^ /]*|cuda[^ /]*|cublas[^ /]*|zlib)\.h|/hwy/|/nlohmann/' "$work/all_headers.d"
 }
 
 with_find_package() {

@@ -3,6 +3,9 @@
 #include "keymix/core/error.h"
 #include "keymix/ops/create.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -12,53 +15,31 @@
 namespace keymix::fuzz {
 namespace {
 
-// One file per process, in memory where the system has a folder for that.
-class InputFile {
- public:
-  InputFile() {
-    const char* memory = "/dev/shm";
-    std::string pattern =
-        (std::filesystem::exists(memory) ? std::filesystem::path(memory)
-                                         : std::filesystem::temp_directory_path()) /
-        "keymix-fuzz-XXXXXX";
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      std::perror(pattern.c_str());
-      std::exit(2);
-    }
-    folder_ = pattern;
-  }
-  InputFile(const InputFile&) = delete;
-  InputFile& operator=(const InputFile&) = delete;
-  ~InputFile() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
+[[noreturn]] void give_up(const char* what) {
+  std::perror(what);
+  std::exit(2);
+}
 
-  std::string path() const { return folder_ / "input"; }
-
- private:
-  std::filesystem::path folder_;
-};
-
-const std::string& input_path() {
-  static const InputFile file;
-  static const std::string path = file.path();
-  return path;
+// The input, a file in memory: it has a path, and nothing is left of it however the process ends.
+int input_file() {
+  static const int file = ::memfd_create("input", MFD_CLOEXEC);
+  if (file < 0) give_up("memfd_create");
+  return file;
 }
 
 }  // namespace
 
 bool accepts(std::string_view bytes) {
-  {
-    std::ofstream file(input_path(), std::ios::binary | std::ios::trunc);
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    if (!file.flush()) {
-      std::perror(input_path().c_str());
-      std::exit(2);
-    }
+  const int file = input_file();
+  if (::ftruncate(file, 0) != 0) give_up("ftruncate");
+  for (std::size_t at = 0; at < bytes.size();) {
+    const ssize_t count =
+        ::pwrite(file, bytes.data() + at, bytes.size() - at, static_cast<off_t>(at));
+    if (count <= 0) give_up("pwrite");
+    at += static_cast<std::size_t>(count);
   }
   try {
-    read(input_path());
+    read(fmt::format("/proc/self/fd/{}", file));
     return true;
   } catch (const Error&) {
     return false;
@@ -66,9 +47,14 @@ bool accepts(std::string_view bytes) {
 }
 
 std::string bytes_of(const std::function<void(const std::string& path)>& write) {
-  write(input_path());
-  std::ifstream file(input_path(), std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  // The writers rename a temporary file into place, so they need a folder.
+  std::string folder = std::filesystem::temp_directory_path() / "keymix-fuzz-XXXXXX";
+  if (::mkdtemp(folder.data()) == nullptr) give_up(folder.c_str());
+  write(folder + "/seed");
+  std::ifstream file(folder + "/seed", std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  std::filesystem::remove_all(folder);
+  return bytes;
 }
 
 NamedTensors sample_tensors(bool bfloat16_too) {

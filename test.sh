@@ -11,7 +11,8 @@ usage() {
 usage: ./test.sh [--all] [--filter EXPR] [ARGUMENT...]
 
   --all          after the tests: AddressSanitizer + UBSan on all but the slow tests, ThreadSanitizer
-                 on the tests tagged [threads], and clang over every source and every header alone
+                 on the tests tagged [threads], a short fuzzing of the file readers, clang over every
+                 source and every header alone, and that no public header leads to BLAS and the like
   --filter EXPR  only the test cases that EXPR names, as Catch2 writes it: "softmax*", "[unit]"
   ARGUMENT...    passed on to the test program, for example --list-tests or --durations yes
 
@@ -83,6 +84,44 @@ run_tests() {
   add "$name" $((cases - bad - skip)) "$bad" "$skip"
 }
 
+# run_script NAME SCRIPT...: a script that ends with "N passed, N failed" and names what failed.
+run_script() {
+  local name=$1 log=build/log/$1.log totals
+  shift
+  mkdir -p build/log
+  "$@" </dev/null >"$log" 2>&1
+  local status=$? bad
+  totals=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+  bad=$(sed -nE 's/.*, ([0-9]+) failed$/\1/p' <<<"$totals")
+  if [ "$status" -ne 0 ]; then
+    cat "$log"
+    [ "${bad:-0}" -gt 0 ] || bad=1
+  else
+    printf '%-10s %s (%s)\n' "$name" "${totals:-said nothing}" "$log"
+    [ -n "$totals" ] || bad=1
+  fi
+  skips+=$(sed -n "s/^SKIPPED: /skipped ($name): /p" "$log")
+  [ -z "$skips" ] || skips=${skips%$'\n'}$'\n'
+  add "$name" "$(sed -nE 's/^([0-9]+) passed.*/\1/p' <<<"${totals:-0 passed}")" "$bad" \
+    "$(grep -c '^SKIPPED: ' "$log")"
+}
+
+# run_fuzzers FOLDER: three seconds for every target, always the same inputs from the first on.
+run_fuzzers() {
+  local program log=$1/log/fuzz.log bad=0 count=0
+  mkdir -p "$1/log" && : >"$log"
+  for program in "$1"/tests/fuzz/seeded_*; do
+    [ -x "$program" ] || continue
+    count=$((count + 1))
+    (cd "$1/log" && "$OLDPWD/$program" --seconds 3) </dev/null >"$log.one" 2>&1 || bad=$((bad + 1))
+    cat "$log.one"
+    cat "$log.one" >>"$log"
+  done
+  rm -f "$log.one"
+  [ "$count" -gt 0 ] || { say "fuzz: no program was built" && bad=1 count=1; }
+  add fuzz $((count - bad)) "$bad" 0
+}
+
 # Every source as clang sees it, without generating code, then every public header on its own.
 syntax_pass() {
   local clang='' candidate folder=build-clang commands headers flags log=build-clang/log/syntax.log bad
@@ -104,13 +143,39 @@ syntax_pass() {
   # A header sees what the library's own sources see.
   flags=$(sed -n "s|^\(.*\) -o .* -c $PWD/core/.*|\1|p" <<<"$commands" | head -n 1)
 
+  rm -rf $folder/leads_to
+  # shellcheck disable=SC2046  # one folder a word
+  mkdir -p $(dirname $(sed "s|^|$folder/leads_to/|" <<<"$headers"))
   {
     sed -E 's/ -o [^ ]+ -c / -fsyntax-only /' <<<"$commands"
-    sed "s|.*|$flags -fsyntax-only -x c++ - <<<'#include \"keymix/&\"'|" <<<"$headers"
+    sed "s|.*|$flags -MD -MF $folder/leads_to/& -fsyntax-only -x c++ - <<<'#include \"keymix/&\"'|" \
+      <<<"$headers"
   } >$folder/log/syntax.commands
   logged "$log" syntax check_each $folder/log/syntax.commands
   bad=$(grep -c '^FAILED: ' "$log")
   add clang $(($(wc -l <$folder/log/syntax.commands) - bad)) "$bad" 0
+
+  light_headers $folder/public_headers.txt $folder/leads_to
+}
+
+# light_headers LIST FOLDER: no public header leads to a package that is none of its user's business.
+# FOLDER has, under each header's name, what it includes, as the compiler saw it.
+light_headers() {
+  local header heavy bad=0 count=0
+  while IFS= read -r header; do
+    case $header in *[-_]inl.h) continue ;; esac  # a part of another header
+    count=$((count + 1))
+    if [ ! -s "$2/$header" ]; then
+      heavy='nothing: the compiler never came to its end'
+    else
+      heavy=$(grep -oE '[^ ]*/(cblas[^ /]*\.h|f77blas\.h|hwy/[^ ]+|cuda[^ /]*\.h|cublas[^ /]*\.h|nlohmann/[^ ]+|zlib\.h)' \
+        "$2/$header" | head -n 1)
+    fi
+    [ -n "$heavy" ] || continue
+    say "FAILED: the public header $header leads to $heavy"
+    bad=$((bad + 1))
+  done <"$1"
+  add interface $((count - bad)) "$bad" 0
 }
 
 # check_each FILE: runs its lines side by side, and keeps each one's output together.
@@ -133,14 +198,17 @@ if configure cpu build -DKEYMIX_WERROR=ON && build build all; then
     say "Without a label [unit], [gradcheck], [parity], [golden] or [slow]:" "$unlabelled"
     add labels 0 1 0
   fi
+  # Not when only some tests were asked for.
+  [ -n "$filter${arguments[*]-}" ] || run_script outside tests/outside_project/run.sh build ${all:+--docs}
 else
   add build 0 1 0
 fi
 
 if [ -n "$all" ]; then
-  if configure asan build-asan && build build-asan keymix_tests; then
+  if configure asan build-asan && build build-asan keymix_tests fuzz; then
     export UBSAN_OPTIONS="print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
     run_tests asan build-asan '~[slow]' build-asan/tests/keymix_tests
+    [ -n "$filter${arguments[*]-}" ] || run_fuzzers build-asan
   else
     add asan 0 1 0
   fi

@@ -13,6 +13,14 @@ if(NOT KEYMIX_SANITIZE MATCHES "^(|address|thread)$")
     "keymix: KEYMIX_SANITIZE is '${KEYMIX_SANITIZE}'; it must be empty, address or thread")
 endif()
 
+if(KEYMIX_BUILD_FUZZERS AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  message(FATAL_ERROR
+    "keymix: KEYMIX_BUILD_FUZZERS is on and the compiler is ${CMAKE_CXX_COMPILER_ID}; libFuzzer is a part "
+    "of clang\n"
+    "  hint: cmake --preset asan -B build-fuzz -DCMAKE_CXX_COMPILER=clang++-16 -DKEYMIX_BUILD_FUZZERS=ON\n"
+    "        (the seeded programs of the target fuzz need no clang)")
+endif()
+
 find_program(KEYMIX_CCACHE ccache)
 mark_as_advanced(KEYMIX_CCACHE)
 if(PROJECT_IS_TOP_LEVEL AND KEYMIX_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
@@ -33,6 +41,12 @@ function(keymix_compile_options target)
   endif()
   if(KEYMIX_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
+  endif()
+
+  # Lets libFuzzer see which branches an input takes; programs without it link as ever.
+  if(KEYMIX_BUILD_FUZZERS)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+    target_link_options(${target} PUBLIC -fsanitize=fuzzer-no-link)
   endif()
 
   if(KEYMIX_SANITIZE STREQUAL "address")

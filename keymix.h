@@ -35,6 +35,7 @@
 #include "keymix/nn/optim/schedules.h"
 #include "keymix/nn/optim/sgd.h"
 #include "keymix/nn/sequential.h"
+#include "keymix/nn/summary.h"
 #include "keymix/nn/train/checkpoint.h"
 #include "keymix/nn/train/plot.h"
 #include "keymix/nn/train/progress_bar.h"

@@ -1,0 +1,156 @@
+#include "keymix/nn/summary.h"
+
+#include "keymix/autograd/node.h"
+#include "keymix/core/error.h"
+#include "keymix/nn/train/progress_bar.h"
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
+namespace keymix::nn {
+namespace {
+
+using autograd::Edge;
+using autograd::Node;
+
+constexpr std::array kExponential = {"exp",       "softmax", "log_softmax", "logsumexp", "cross_entropy",
+                                     "gelu",      "gelu_tanh", "bias_gelu", "silu",      "swiglu",
+                                     "sigmoid",   "tanh",    "glu",         "softplus",  "elu"};
+
+double elements(const Shape& shape) { return static_cast<double>(shape.numel()); }
+
+// The shape of input i, if anything behind it requires a gradient; else none is known.
+std::optional<Shape> input_shape(const Node& node, std::size_t i) {
+  if (i >= node.inputs.size() || !node.inputs[i].node) return std::nullopt;
+  const Edge& edge = node.inputs[i];
+  return edge.node->outputs[static_cast<std::size_t>(edge.output_index)].shape;
+}
+
+// Inputs of attention are query, the keys, and the value somewhere behind them: shapes [B, H, N, D].
+// Keys have the query's width; their number and the value's width follow from what has four
+// dimensions.
+void add_attention(const Node& node, ModuleCost& cost) {
+  const Shape& out = node.outputs[0].shape;
+  const std::optional<Shape> query = input_shape(node, 0), key = input_shape(node, 1);
+  if (!query || !key) return;
+  double products = -1;  // the value comes after the keys
+  for (std::size_t i = 1; i < node.inputs.size(); ++i)
+    if (const auto shape = input_shape(node, i); shape && shape->ndim() == 4) ++products;
+  double components = products;
+  for (std::size_t i = 1; i < node.inputs.size(); ++i)  // shifts [M, H, D]
+    if (const auto shape = input_shape(node, i);
+        shape && shape->ndim() == 3 && shape->back() == query->back())
+      components = std::max(components, static_cast<double>((*shape)[0]));
+  const double pairs = elements(*query) / static_cast<double>(query->back()) *
+                       static_cast<double>((*key)[2]);
+  cost.flops += 2 * pairs * (products * static_cast<double>(query->back()) +
+                             static_cast<double>(out.back()));
+  cost.exponentials += components * pairs;
+}
+
+void add_cost(const Node& node, ModuleCost& cost) {
+  for (const autograd::OutputSpec& output : node.outputs)
+    cost.result_bytes += output.shape.numel() * static_cast<std::int64_t>(size_of(output.dtype));
+  const Shape& out = node.outputs[0].shape;
+  if (node.op == "linear") {
+    if (const auto weight = input_shape(node, 1))
+      cost.flops += 2 * elements(out) * static_cast<double>(weight->back());
+  } else if (node.op == "matmul") {
+    const auto a = input_shape(node, 0), b = input_shape(node, 1);
+    const std::int64_t inner = a ? a->back() : b ? (*b)[b->ndim() - 2] : 0;
+    cost.flops += 2 * elements(out) * static_cast<double>(inner);
+  } else if (node.op == "attention") {
+    add_attention(node, cost);
+  } else if (std::find(kExponential.begin(), kExponential.end(), node.op) != kExponential.end()) {
+    const auto in = input_shape(node, 0);
+    cost.exponentials += elements(in ? *in : out);
+  }
+}
+
+std::string parent_of(const std::string& path) {
+  const std::size_t dot = path.rfind('.');
+  return dot == std::string::npos ? "" : path.substr(0, dot);
+}
+
+// All nodes behind `output`, inputs before what uses them.
+std::vector<Node*> nodes_behind(const Tensor& output) {
+  std::vector<Node*> order;
+  std::unordered_map<Node*, std::size_t> next_input;
+  std::vector<Node*> stack{output.impl().node.get()};
+  next_input[stack[0]] = 0;
+  while (!stack.empty()) {
+    Node* node = stack.back();
+    if (next_input[node] == node->inputs.size()) {
+      order.push_back(node);
+      stack.pop_back();
+      continue;
+    }
+    Node* input = node->inputs[next_input[node]++].node.get();
+    if (input != nullptr && next_input.try_emplace(input, 0).second) stack.push_back(input);
+  }
+  return order;
+}
+
+}  // namespace
+
+std::vector<ModuleCost> module_costs(const Module& model, const Tensor& output) {
+  if (!output.defined() || !output.requires_grad())
+    throw Error("summary: the output has no graph; needed one that the model made in grad mode",
+                "is a NoGrad alive, or is every parameter frozen?");
+  const std::string& root = model.scope().path();
+  std::vector<ModuleCost> costs;
+  for (const ModuleRecord& record : model.scope().store().modules())
+    if (lies_under(record.path, root)) costs.push_back({.path = record.path, .types = record.types});
+  std::unordered_map<const Node*, std::string> place;  // of parameters, then of ops
+  for (const Parameter& parameter : model.parameters()) {
+    place[parameter.tensor.impl().node.get()] = parent_of(parameter.name);
+    for (ModuleCost& cost : costs)
+      if (lies_under(parameter.name, cost.path)) cost.parameters += parameter.tensor.numel();
+  }
+  for (Node* node : nodes_behind(output)) {
+    if (dynamic_cast<autograd::Leaf*>(node) != nullptr) continue;
+    std::string path = root;
+    bool found = false;
+    for (const Edge& edge : node->inputs) {
+      const bool leaf = dynamic_cast<autograd::Leaf*>(edge.node.get()) != nullptr;
+      const auto known = place.find(edge.node.get());
+      if (known == place.end() || (found && !leaf)) continue;
+      path = known->second;  // a parameter's module wins over where an operand was made
+      found = true;
+      if (leaf) break;
+    }
+    if (node->op == "attention" && path.ends_with("projection")) path = parent_of(path);
+    place[node] = path;
+    for (ModuleCost& cost : costs)
+      if (lies_under(path, cost.path)) add_cost(*node, cost);
+  }
+  return costs;
+}
+
+std::string summary_table(const Module& model, const Tensor& output) {
+  const std::vector<ModuleCost> costs = module_costs(model, output);
+  const std::string& root = model.scope().path();
+  std::size_t width = 6;
+  std::vector<std::string> names;
+  for (const ModuleCost& cost : costs) {
+    const std::string below = cost.path.substr(std::min(cost.path.size(), root.empty() ? 0 : root.size() + 1));
+    const bool is_root = cost.path == root;
+    const auto depth = is_root ? 0 : 1 + std::count(below.begin(), below.end(), '.');
+    names.push_back(std::string(static_cast<std::size_t>(2 * depth), ' ') +
+                    (is_root ? "" : below.substr(below.rfind('.') + 1) + ": ") +
+                    fmt::format("{}", fmt::join(cost.types, " / ")));
+    width = std::max(width, names.back().size());
+  }
+  std::string table = fmt::format("{:<{}}  {:>12}  {:>10}  {:>12}  {:>10}\n", "module", width,
+                                  "parameters", "MFLOP", "exps (10^6)", "result MB");
+  for (std::size_t i = 0; i < costs.size(); ++i)
+    table += fmt::format("{:<{}}  {:>12}  {:>10.3f}  {:>12.3f}  {:>10.3f}\n", names[i], width,
+                         train::grouped(costs[i].parameters), costs[i].flops / 1e6,
+                         costs[i].exponentials / 1e6,
+                         static_cast<double>(costs[i].result_bytes) / 1e6);
+  table.pop_back();
+  return table;
+}
+
+}  // namespace keymix::nn

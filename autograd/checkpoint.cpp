@@ -74,8 +74,8 @@ TensorList captured_leaves(const Tensor& y, const TensorList& inputs) {
 
 }  // namespace
 
-Tensor checkpoint(const std::function<Tensor(const TensorList&)>& function, const TensorList& inputs,
-                  CheckpointOptions options) {
+Tensor checkpoint(const std::function<Tensor(const TensorList&)>& function,
+                  const TensorList& inputs, CheckpointOptions options) {
   check(function != nullptr, "checkpoint: got an empty function; needed something to compute");
   if (!grad_enabled()) return function(inputs);
   const std::vector<PhiloxState> states = GeneratorRewind::positions(options.generators);

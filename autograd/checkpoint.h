@@ -1,6 +1,6 @@
-// Activation checkpointing (Chen et al. 2016): a part of a model keeps its inputs only, and computes
-// the rest again when the backward pass arrives. Memory falls to one such part at a time; each costs
-// one forward pass more.
+// Activation checkpointing (Chen et al. 2016): a part of a model keeps its inputs only, and
+// computes the rest again when the backward pass arrives. Memory falls to one such part at a time;
+// each costs one forward pass more.
 //
 //   x = checkpoint([&](const TensorList& in) { return block(in[0]); }, {x});
 #pragma once
@@ -20,9 +20,9 @@ struct CheckpointOptions {
 };
 
 // function(inputs), recorded as one node. Gradients flow to the inputs and to every parameter that
-// `function` reaches by itself; what it captures must outlive the graph. With create_graph the second
-// pass is recorded. `function` must compute the same both times.
-Tensor checkpoint(const std::function<Tensor(const TensorList&)>& function, const TensorList& inputs,
-                  CheckpointOptions options = {});
+// `function` reaches by itself; what it captures must outlive the graph. With create_graph the
+// second pass is recorded. `function` must compute the same both times.
+Tensor checkpoint(const std::function<Tensor(const TensorList&)>& function,
+                  const TensorList& inputs, CheckpointOptions options = {});
 
 }  // namespace keymix

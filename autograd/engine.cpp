@@ -203,9 +203,10 @@ void Engine::run_node(const std::shared_ptr<Node>& node, NodeState& state) {
   }
   if (!node->backward)
     throw Error(
-        fmt::format("backward: the graph was freed by an earlier backward; the saved tensors of {} are "
-                    "gone; needed a graph that is still there",
-                    node->op),
+        fmt::format(
+            "backward: the graph was freed by an earlier backward; the saved tensors of {} are "
+            "gone; needed a graph that is still there",
+            node->op),
         "pass {.retain_graph = true} to the first backward");
   for (std::size_t i = 0; i < node->outputs.size(); ++i)
     if (!state.cotangents[i].defined()) state.cotangents[i] = zeros_for(node->outputs[i]);

@@ -20,7 +20,7 @@ Tensor SavedTensor::get() const {
   const std::shared_ptr<Node>& node = current_node();
   const std::string op = node ? node->op : "backward";
   if (tensor_.version() != version_) {
-    const std::string origin = output_index_ >= 0 ? "its own output"
+    const std::string origin = output_index_ >= 0     ? "its own output"
                                : !tensor_.impl().node ? "an input"
                                : tensor_.is_leaf()
                                    ? "a parameter or other leaf"

@@ -256,7 +256,7 @@ struct AttentionBackwardArgs : AttentionArgs {
   MutView dbias;               // [B, H, Nq, Nk], dense
 };
 
-// --- Optimisers: one fused step over many tensors, in place ------------------------------------------
+// --- Optimisers: one fused step over many tensors, in place ---------------------------------------
 
 // m, v may be absent (null) where the method has none. All float32 or float64, contiguous.
 struct OptimizerTensors {
@@ -273,7 +273,8 @@ struct AdamArgs {
          bias_correction2 = 1;  // 1 - beta^step, or the product form for a varying beta1
   bool decoupled = true;
 };
-// PyTorch's SGD: buffer = momentum * buffer + (1 - dampening) * gradient (the first step copies the gradient).
+// PyTorch's SGD: buffer = momentum * buffer + (1 - dampening) * gradient (the first step copies the
+// gradient).
 struct SgdArgs {
   double lr = 1e-2, momentum = 0, dampening = 0, weight_decay = 0;
   bool nesterov = false, first_step = true;
@@ -307,7 +308,8 @@ class Backend {
                        const ConstView& b) = 0;  // y bool
   virtual void where(const MutView& y, const ConstView& condition, const ConstView& a,
                      const ConstView& b) = 0;
-  // y = x on and below (upper: above) the diagonal j = i + diagonal of the last two dimensions, else 0.
+  // y = x on and below (upper: above) the diagonal j = i + diagonal of the last two dimensions,
+  // else 0.
   virtual void triangle(const MutView& y, const ConstView& x, std::int64_t diagonal,
                         bool upper) = 0;
 
@@ -351,7 +353,7 @@ class Backend {
   // Row-major positions of the non-zero elements; y is int64 [count_nonzero(x)].
   virtual void nonzero(const MutView& y, const ConstView& x) = 0;
 
-  // --- Random numbers (core/philox.h): element i of the row-major order uses counter offset + i/4 ---
+  // --- Random numbers (core/philox.h): element i in row-major order uses counter offset + i/4 ---
   virtual void random(RandomKind kind, const MutView& y, PhiloxState state,
                       const RandomParams& params) = 0;
 

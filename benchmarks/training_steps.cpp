@@ -1,5 +1,6 @@
-// Training steps on demand, for compare_pytorch.py: builds a model, says "ready", and for every number
-// n on standard input trains n steps and prints how many milliseconds each took, on one line.
+// Training steps on demand, for compare_pytorch.py: builds a model, says "ready", and for every
+// number n on standard input trains n steps and prints how many milliseconds each took, on one
+// line.
 //
 //   training_steps language_model softmax|mgk     the example's defaults: 12 windows of 64 characters
 //   training_steps listops softmax|mgk            those of ./train.sh: 64 trees of 5 to 32 symbols
@@ -25,15 +26,15 @@ const nn::Mixing kMixing{.kind = nn::softmax_weights};
 Step language_model(bool mgk) {
   const std::int64_t vocab = 65, context = 64, batch = 12;
   auto model = std::make_shared<nn::LanguageModel>(
-      Generator(1), nn::LanguageModelOptions{
-                        .vocab = vocab,
-                        .context = context,
-                        .width = 128,
-                        .layers = 4,
-                        .heads = mgk ? 2 : 4,
-                        .head_dim = 32,
-                        .attention = mgk ? nn::AttentionOptions(nn::Mgk{.mixing = kMixing})
-                                         : nn::AttentionOptions(nn::Softmax{})});
+      Generator(1),
+      nn::LanguageModelOptions{.vocab = vocab,
+                               .context = context,
+                               .width = 128,
+                               .layers = 4,
+                               .heads = mgk ? 2 : 4,
+                               .head_dim = 32,
+                               .attention = mgk ? nn::AttentionOptions(nn::Mgk{.mixing = kMixing})
+                                                : nn::AttentionOptions(nn::Softmax{})});
   const auto is_matrix = [](const nn::Parameter& p) { return p.tensor.ndim() >= 2; };
   auto adam = std::make_shared<optim::AdamW>(
       std::vector<optim::ParameterGroup>{
@@ -73,8 +74,8 @@ Step listops(bool mgk) {
                             .attention_dropout = 0,
                             .attention = mgk ? nn::AttentionOptions(nn::Mgk{.mixing = kMixing})
                                              : nn::AttentionOptions(nn::Softmax{})});
-  auto adam = std::make_shared<optim::AdamW>(
-      model->parameters(), optim::AdamOptions{.eps = 1e-6, .weight_decay = 0.01});
+  auto adam = std::make_shared<optim::AdamW>(model->parameters(),
+                                             optim::AdamOptions{.eps = 1e-6, .weight_decay = 0.01});
   auto rng = std::make_shared<Generator>(2);
   return [model, adam, rng] {
     const Tensor tokens = trees(*rng), labels = randint(0, 10, {64}, *rng);
@@ -90,7 +91,8 @@ Step listops(bool mgk) {
 double milliseconds(const Step& step) {
   const auto start = std::chrono::steady_clock::now();
   step();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
 }
 
 }  // namespace

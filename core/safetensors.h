@@ -26,13 +26,14 @@ struct SafetensorsOptions {
 
 // Reads a file by mapping it: tensors view the mapping (read-only, CPU) and keep it alive.
 // Data that is not aligned to its element size is copied. Throws Error on a missing, empty,
-// truncated or malformed file, overlapping or out-of-range tensors, unknown dtypes, and when the file
-// has a checksum that its bytes do not have.
+// truncated or malformed file, overlapping or out-of-range tensors, unknown dtypes, and when the
+// file has a checksum that its bytes do not have.
 SafetensorsFile read_safetensors(const std::string& path);
 
 // Writes CPU tensors (any strides) in name order. Atomic: a temporary file in the same folder,
 // flushed to disk, then renamed over `path`; a failure leaves the old file as it was.
-// Throws Error when the place can't be written, is not a regular file, or a tensor is not on the CPU.
+// Throws Error when the place can't be written, is not a regular file, or a tensor is not on the
+// CPU.
 void write_safetensors(const std::string& path, const NamedTensors& tensors,
                        const Metadata& metadata = {}, SafetensorsOptions options = {});
 

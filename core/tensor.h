@@ -101,8 +101,9 @@ struct VarOptions {
 };
 struct BackwardOptions {
   bool retain_graph = false;
-  // Record the backward pass itself; implies retain_graph. Each grad() then has a history that leads
-  // back to its own leaf, and both live until zero_grad(): grad(outputs, inputs) makes no such circle.
+  // Record the backward pass itself; implies retain_graph. Each grad() then has a history that
+  // leads back to its own leaf, and both live until zero_grad(): grad(outputs, inputs) makes no
+  // such circle.
   bool create_graph = false;
 };
 
@@ -203,7 +204,7 @@ class Tensor {
   std::int64_t register_hook(std::function<Tensor(const Tensor&)> hook);
   void remove_hook(std::int64_t id);
 
-  // --- In place (ops/inplace.cpp): throws in grad mode if target, base or operand needs a gradient ---
+  // --- In place (ops/inplace.cpp): throws in grad mode if target, base or operand has a gradient ---
   Tensor& operator+=(const Tensor& other) &;
   Tensor& operator-=(const Tensor& other) &;
   Tensor& operator*=(const Tensor& other) &;
@@ -263,7 +264,8 @@ Tensor operator<=(const Tensor& a, Scalar b);
 Tensor operator>(const Tensor& a, Scalar b);
 Tensor operator>=(const Tensor& a, Scalar b);
 
-// Values as PyTorch prints them, aligned and shortened, with shape, dtype and device (ops/print.cpp).
+// Values as PyTorch prints them, aligned and shortened, with shape, dtype and device
+// (ops/print.cpp).
 std::string to_string(const Tensor& tensor);
 std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
 

@@ -26,7 +26,7 @@
 namespace keymix::nn {
 
 struct LoadOptions {
-  bool strict = true;                           // false: load the names that match, leave the rest
+  bool strict = true;  // false: load the names that match, leave the rest
   std::map<std::string, std::string> rename = {};  // name in the file -> name in the model
 };
 // Names that found no partner: in the model alone, and in the file alone.

@@ -14,9 +14,10 @@ namespace {
 using autograd::Edge;
 using autograd::Node;
 
-constexpr std::array kExponential = {"exp",       "softmax", "log_softmax", "logsumexp", "cross_entropy",
-                                     "gelu",      "gelu_tanh", "bias_gelu", "silu",      "swiglu",
-                                     "sigmoid",   "tanh",    "glu",         "softplus",  "elu"};
+constexpr std::array kExponential = {"exp",           "softmax",  "log_softmax", "logsumexp",
+                                     "cross_entropy", "gelu",     "gelu_tanh",   "bias_gelu",
+                                     "silu",          "swiglu",   "sigmoid",     "tanh",
+                                     "glu",           "softplus", "elu"};
 
 double elements(const Shape& shape) { return static_cast<double>(shape.numel()); }
 
@@ -27,8 +28,8 @@ std::optional<Shape> input_shape(const Node& node, std::size_t i) {
   return edge.node->outputs[static_cast<std::size_t>(edge.output_index)].shape;
 }
 
-// Inputs of attention are query, the keys, and the value somewhere behind them: shapes [B, H, N, D].
-// Keys have the query's width; their number and the value's width follow from what has four
+// Inputs of attention are query, the keys, and the value somewhere behind them: shapes [B, H, N,
+// D]. Keys have the query's width; their number and the value's width follow from what has four
 // dimensions.
 void add_attention(const Node& node, ModuleCost& cost) {
   const Shape& out = node.outputs[0].shape;
@@ -42,10 +43,10 @@ void add_attention(const Node& node, ModuleCost& cost) {
     if (const auto shape = input_shape(node, i);
         shape && shape->ndim() == 3 && shape->back() == query->back())
       components = std::max(components, static_cast<double>((*shape)[0]));
-  const double pairs = elements(*query) / static_cast<double>(query->back()) *
-                       static_cast<double>((*key)[2]);
-  cost.flops += 2 * pairs * (products * static_cast<double>(query->back()) +
-                             static_cast<double>(out.back()));
+  const double pairs =
+      elements(*query) / static_cast<double>(query->back()) * static_cast<double>((*key)[2]);
+  cost.flops +=
+      2 * pairs * (products * static_cast<double>(query->back()) + static_cast<double>(out.back()));
   cost.exponentials += components * pairs;
 }
 
@@ -101,7 +102,8 @@ std::vector<ModuleCost> module_costs(const Module& model, const Tensor& output) 
   const std::string& root = model.scope().path();
   std::vector<ModuleCost> costs;
   for (const ModuleRecord& record : model.scope().store().modules())
-    if (lies_under(record.path, root)) costs.push_back({.path = record.path, .types = record.types});
+    if (lies_under(record.path, root))
+      costs.push_back({.path = record.path, .types = record.types});
   std::unordered_map<const Node*, std::string> place;  // of parameters, then of ops
   for (const Parameter& parameter : model.parameters()) {
     place[parameter.tensor.impl().node.get()] = parent_of(parameter.name);
@@ -134,7 +136,8 @@ std::string summary_table(const Module& model, const Tensor& output) {
   std::size_t width = 6;
   std::vector<std::string> names;
   for (const ModuleCost& cost : costs) {
-    const std::string below = cost.path.substr(std::min(cost.path.size(), root.empty() ? 0 : root.size() + 1));
+    const std::string below =
+        cost.path.substr(std::min(cost.path.size(), root.empty() ? 0 : root.size() + 1));
     const bool is_root = cost.path == root;
     const auto depth = is_root ? 0 : 1 + std::count(below.begin(), below.end(), '.');
     names.push_back(std::string(static_cast<std::size_t>(2 * depth), ' ') +
@@ -145,10 +148,10 @@ std::string summary_table(const Module& model, const Tensor& output) {
   std::string table = fmt::format("{:<{}}  {:>12}  {:>10}  {:>12}  {:>10}\n", "module", width,
                                   "parameters", "MFLOP", "exps (10^6)", "result MB");
   for (std::size_t i = 0; i < costs.size(); ++i)
-    table += fmt::format("{:<{}}  {:>12}  {:>10.3f}  {:>12.3f}  {:>10.3f}\n", names[i], width,
-                         train::grouped(costs[i].parameters), costs[i].flops / 1e6,
-                         costs[i].exponentials / 1e6,
-                         static_cast<double>(costs[i].result_bytes) / 1e6);
+    table +=
+        fmt::format("{:<{}}  {:>12}  {:>10.3f}  {:>12.3f}  {:>10.3f}\n", names[i], width,
+                    train::grouped(costs[i].parameters), costs[i].flops / 1e6,
+                    costs[i].exponentials / 1e6, static_cast<double>(costs[i].result_bytes) / 1e6);
   table.pop_back();
   return table;
 }

@@ -17,10 +17,10 @@ struct ModuleCost {
   std::int64_t result_bytes = 0;  // of the ops' results: about what a backward keeps
 };
 
-// Reads the graph behind `output`, which came from `model` in grad mode. An op belongs to the module
-// whose parameter it takes; one without parameters to where its first operand was made; attention to
-// the layer above its projections. Modules in order of construction, the model first. Throws Error
-// when there is no graph.
+// Reads the graph behind `output`, which came from `model` in grad mode. An op belongs to the
+// module whose parameter it takes; one without parameters to where its first operand was made;
+// attention to the layer above its projections. Modules in order of construction, the model first.
+// Throws Error when there is no graph.
 std::vector<ModuleCost> module_costs(const Module& model, const Tensor& output);
 
 // The same as a table.

@@ -86,7 +86,8 @@ TensorList split(const Tensor& x, const std::vector<std::int64_t>& sizes, int di
     parts.push_back(part_of(x, d, start, size));
     start += size;
   }
-  // One node with many outputs: the parts' gradients are joined once, not padded and added one by one.
+  // One node with many outputs: the parts' gradients are joined once, not padded and added one by
+  // one.
   autograd::attach("split", parts, {x}, [d](const TensorList& cotangents, const Needs&) {
     return TensorList{concat(cotangents, d)};
   });

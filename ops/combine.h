@@ -7,7 +7,8 @@
 
 namespace keymix {
 
-// Joins along an existing dimension; the others must agree, dtypes promote. Throws on an empty list.
+// Joins along an existing dimension; the others must agree, dtypes promote. Throws on an empty
+// list.
 Tensor concat(const TensorList& tensors, int dim = 0);
 // Joins along a new dimension; all shapes must be equal.
 Tensor stack(const TensorList& tensors, int dim = 0);

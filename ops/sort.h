@@ -1,6 +1,6 @@
-// Elements in order along a dimension. A NaN counts as the largest, as in PyTorch; equal elements keep
-// their order. Values are differentiable (the gradient goes to where each came from); indices are
-// int64 positions along dim. Any dtype; bools have false before true.
+// Elements in order along a dimension. A NaN counts as the largest, as in PyTorch; equal elements
+// keep their order. Values are differentiable (the gradient goes to where each came from); indices
+// are int64 positions along dim. Any dtype; bools have false before true.
 #pragma once
 
 #include "keymix/core/tensor.h"
@@ -21,8 +21,8 @@ Tensor argsort(const Tensor& x, int dim = -1, SortOptions options = {});
 struct TopkOptions {
   bool largest = true;  // false: the k smallest
 };
-// The k largest elements along dim, in descending order (the smallest in ascending); among equal ones
-// the first. Does not sort the others. Throws unless 0 <= k <= x.size(dim).
+// The k largest elements along dim, in descending order (the smallest in ascending); among equal
+// ones the first. Does not sort the others. Throws unless 0 <= k <= x.size(dim).
 SortResult topk(const Tensor& x, std::int64_t k, int dim = -1, TopkOptions options = {});
 
 }  // namespace keymix

@@ -216,7 +216,8 @@ Tensor log_weight(const Tensor& weight) {
                 [w = SavedTensor(weight)](const Tensor& dy) {
                   const Tensor weights = w.get();
                   const Tensor zero = weights == 0;
-                  // The division sees a 1 where the weight is 0, so that its own gradient stays finite too.
+                  // The division sees a 1 where the weight is 0, so that its own gradient stays
+                  // finite too.
                   return masked_fill(dy / masked_fill(weights, zero, 1), zero, 0);
                 });
 }

@@ -250,8 +250,9 @@ void row_gradient(const ScoreRow<T>& row, const GradientStep<T>& step, int r, co
     step.energy_sums[r] += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, energy_sum)));
 }
 
-// delta_i = sum_j P_ij dA_ij / sum_j P_ij. It equals dout . out, but its rounding errors are those of
-// the P_ij that dS_ij is made of: where a row is nearly one-hot, dA_ij - delta_i then still cancels.
+// delta_i = sum_j P_ij dA_ij / sum_j P_ij. It equals dout . out, but its rounding errors are those
+// of the P_ij that dS_ij is made of: where a row is nearly one-hot, dA_ij - delta_i then still
+// cancels.
 template <typename T>
 T own_delta(const ScoreRow<T>& row, const GradientStep<T>& step, const T* slope) {
   const hn::ScalableTag<T> d;

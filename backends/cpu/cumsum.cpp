@@ -1,5 +1,5 @@
-// Running sums along a dimension. A line is summed from its start to its end in float64 or int64, so
-// that no cut of the work changes a bit. Lines that lie side by side in memory advance together.
+// Running sums along a dimension. A line is summed from its start to its end in float64 or int64,
+// so that no cut of the work changes a bit. Lines that lie side by side in memory advance together.
 #include "keymix/backends/cpu/convert.h"
 #include "keymix/backends/cpu/cpu_backend.h"
 #include "keymix/backends/cpu/elementwise.h"

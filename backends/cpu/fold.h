@@ -1,6 +1,6 @@
-// Folds: sums, products, maxima and minima of contiguous rows of numbers, the vector kernels under the
-// reductions. They read float32, float64 or int64 and accumulate in cells of 8 bytes: float64 for
-// floats, int64 for integers. NaN wins in maxima and minima.
+// Folds: sums, products, maxima and minima of contiguous rows of numbers, the vector kernels under
+// the reductions. They read float32, float64 or int64 and accumulate in cells of 8 bytes: float64
+// for floats, int64 for integers. NaN wins in maxima and minima.
 #pragma once
 
 #include "keymix/backends/backend.h"

@@ -1,10 +1,10 @@
 // Vector functions for float32 and float64 lanes: Highway's, with the edges as IEEE 754 and PyTorch
-// have them, and those that Highway lacks; at the end what activations share with their derivatives.
-// Included per target, after keymix/backends/cpu/highway.h.
+// have them, and those that Highway lacks; at the end what activations share with their
+// derivatives. Included per target, after keymix/backends/cpu/highway.h.
 //
 // Largest errors seen with AVX2 over every 97th float32 and four million float64, in units in the
-// last place: exp 1.1, log 0.9, sin and cos 2.7, tanh 3.0, sigmoid 2.3; erf in float32 5.9, which is
-// 3.5e-7.
+// last place: exp 1.1, log 0.9, sin and cos 2.7, tanh 3.0, sigmoid 2.3; erf in float32 5.9, which
+// is 3.5e-7.
 
 #if defined(KEYMIX_BACKENDS_CPU_VECTOR_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef KEYMIX_BACKENDS_CPU_VECTOR_MATH_INL_H_
@@ -83,8 +83,8 @@ HWY_INLINE V expm1_nonpositive(D d, V x) {
   return hn::IfThenElse(hn::IsNaN(x), x, hn::Expm1(d, x));
 }
 
-// e^x - 1. Highway's is garbage beyond where its e^x overflows; where that begins to matter the 1 is
-// far below the last bit.
+// e^x - 1. Highway's is garbage beyond where its e^x overflows; where that begins to matter the 1
+// is far below the last bit.
 template <class D, class V>
 HWY_INLINE V expm1(D d, V x) {
   const auto in_range = hn::Le(x, hn::Set(d, hn::TFromD<D>{40}));
@@ -106,8 +106,8 @@ HWY_INLINE V log(D d, V x) {
   return hn::IfThenElse(hn::And(hn::Gt(x, zero), hn::Lt(x, infinity)), y, edge);
 }
 
-// log(1 + x) = log(y) x / (y - 1) with y = 1 + x rounded: y - 1 is exact, so the quotient undoes the
-// rounding of y. W. Kahan's; D. Goldberg, "What every computer scientist should know about
+// log(1 + x) = log(y) x / (y - 1) with y = 1 + x rounded: y - 1 is exact, so the quotient undoes
+// the rounding of y. W. Kahan's; D. Goldberg, "What every computer scientist should know about
 // floating-point arithmetic", ACM Computing Surveys 23 (1991), theorem 4.
 template <class D, class V>
 HWY_INLINE V log1p(D d, V x) {

@@ -58,11 +58,11 @@ void check_training(const TrainOptions& training) {
   check_range("--batch", training.batch, 1, 1'000'000);
   check_range("--warmup", training.warmup, 0, training.steps - 1);
   check_range("--eval-every", training.eval_every, 1, 1'000'000'000);
-  for (const auto& [flag, value] :
-       {std::pair{"--lr", training.lr}, {"--weight-decay", training.weight_decay},
-        {"--clip", training.clip}})
-    keymix::check(std::isfinite(value) && value >= 0,
-                  "{}: out of range; got {}; needed 0 or more", flag, value);
+  for (const auto& [flag, value] : {std::pair{"--lr", training.lr},
+                                    {"--weight-decay", training.weight_decay},
+                                    {"--clip", training.clip}})
+    keymix::check(std::isfinite(value) && value >= 0, "{}: out of range; got {}; needed 0 or more",
+                  flag, value);
 }
 
 // "--steps N   training steps [2000]"

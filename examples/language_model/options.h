@@ -8,7 +8,8 @@
 
 namespace language_model {
 
-// What a model is made of. It is kept, by name, in checkpoints, from which a model can be built again.
+// What a model is made of. It is kept, by name, in checkpoints, from which a model can be built
+// again.
 struct ModelOptions {
   std::string attention = "softmax";  // softmax, mgk or smgk
   std::int64_t heads = 4;

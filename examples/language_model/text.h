@@ -10,8 +10,8 @@
 
 namespace language_model {
 
-// The Unicode characters of a UTF-8 text, one string each. Throws keymix::Error, starting with `what`,
-// on text that is not UTF-8, with the byte where it stops to be.
+// The Unicode characters of a UTF-8 text, one string each. Throws keymix::Error, starting with
+// `what`, on text that is not UTF-8, with the byte where it stops to be.
 std::vector<std::string> characters(const std::string& what, const std::string& text);
 
 // The whole file. Throws keymix::Error when it cannot be read.

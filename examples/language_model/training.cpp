@@ -38,9 +38,9 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
                                  .end = training.lr / 10,
                                  .warmup = training.warmup,
                                  .steps = training.steps};
-  data::TextWindows windows(corpus.train, {.length = options.model.context,
-                                           .batch = training.batch,
-                                           .seed = training.seed});
+  data::TextWindows windows(
+      corpus.train,
+      {.length = options.model.context, .batch = training.batch, .seed = training.seed});
   Metadata config = options.model.metadata();
   config["vocabulary"] = vocabulary.text();
   config["characters"] = std::to_string(corpus.tokens.size());

@@ -21,8 +21,7 @@ std::vector<Plot> curves(const std::vector<Result>& results, double majority) {
     const std::string title = fmt::format("{} {}", result.name, result.heads);
     const int colour = static_cast<int>(i % 3);
     loss.series.push_back({.title = title, .points = result.loss, .colour = colour});
-    dev.series.push_back(
-        {.title = title, .points = result.dev, .colour = colour, .marks = true});
+    dev.series.push_back({.title = title, .points = result.dev, .colour = colour, .marks = true});
     if (!result.loss.empty()) last = std::max(last, result.loss.back().step);
   }
   dev.series.push_back({.title = "majority",

@@ -6,7 +6,8 @@
 namespace keymix::nn {
 namespace {
 
-// Writes `rows` [B, H, n, D] behind the first `length` positions of a buffer; the filled part of it.
+// Writes `rows` [B, H, n, D] behind the first `length` positions of a buffer; the filled part of
+// it.
 Tensor append(Tensor& buffer, const Tensor& rows, std::int64_t length, std::int64_t capacity) {
   if (!buffer.defined())
     buffer = zeros({rows.size(0), rows.size(1), capacity, rows.size(3)},
@@ -44,7 +45,6 @@ Tensor AttentionCore::step(const AttentionInput& in, AttentionState& state) {
   state.length = end;
   return forward(all_so_far);
 }
-
 
 double AttentionCore::flops(std::int64_t batch, std::int64_t queries, std::int64_t keys) const {
   return product_flops(batch, queries, keys, key_projections());

@@ -64,9 +64,9 @@ class AttentionCore : public Module {
   virtual Tensor forward(const AttentionInput& in) = 0;  // [B, H, N, Dv]
 
   // Decoding: as forward(), where `in` holds the positions after those the state has seen, which it
-  // then remembers. By default keys and values are kept and forward() sees all of them; causal masks
-  // are aligned at the end, so a step may bring any number of positions. No gradients: throws Error
-  // when one is wanted, or when the positions exceed the state's capacity.
+  // then remembers. By default keys and values are kept and forward() sees all of them; causal
+  // masks are aligned at the end, so a step may bring any number of positions. No gradients: throws
+  // Error when one is wanted, or when the positions exceed the state's capacity.
   virtual std::unique_ptr<AttentionState> make_state(std::int64_t capacity) const;
   virtual Tensor step(const AttentionInput& in, AttentionState& state);
 

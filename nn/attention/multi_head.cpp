@@ -77,9 +77,10 @@ MultiHeadAttention::MultiHeadAttention(Scope scope, const MultiHeadAttentionOpti
                                 .out = options.width,
                                 .bias = options.bias}) {
   check_dropout("MultiHeadAttention", scope, dropout_);
-  check(!rotary_ || core_->geometry().head_dim % 2 == 0,
-        "MultiHeadAttention '{}': rotary positions turn pairs; got head_dim = {}; needed an even one",
-        scope.path(), core_->geometry().head_dim);
+  check(
+      !rotary_ || core_->geometry().head_dim % 2 == 0,
+      "MultiHeadAttention '{}': rotary positions turn pairs; got head_dim = {}; needed an even one",
+      scope.path(), core_->geometry().head_dim);
 }
 
 void MultiHeadAttention::check_input(const char* what, const Tensor& x) const {
@@ -95,7 +96,8 @@ AttentionInput MultiHeadAttention::project(const Tensor& x, const Mask& mask,
   for (std::size_t i = 0; i < parts.size(); ++i)
     parts[i] = by_heads(parts[i], i == 0 ? core_->geometry().heads : core_->geometry().kv_heads);
   if (rotary_)
-    for (std::size_t i = 0; i + 1 < parts.size(); ++i) parts[i] = keymix::rotary(parts[i], position);
+    for (std::size_t i = 0; i + 1 < parts.size(); ++i)
+      parts[i] = keymix::rotary(parts[i], position);
   return {.query = parts.front(),
           .keys = TensorList(parts.begin() + 1, parts.end() - 1),
           .value = parts.back(),
@@ -134,14 +136,13 @@ Tensor MultiHeadAttention::cross(const Tensor& x, const Tensor& memory, const Ma
   widths.erase(widths.begin());
   TensorList parts = split(rows(query_width, std::nullopt, memory), widths, -1);
   for (Tensor& part : parts) part = by_heads(part, geometry.kv_heads);
-  return project_back(
-      core_->forward({.query = by_heads(rows(0, query_width, x), geometry.heads),
-                      .keys = TensorList(parts.begin(), parts.end() - 1),
-                      .value = parts.back(),
-                      .hidden_query = x,
-                      .hidden_key = memory,
-                      .mask = mask,
-                      .dropout = training() ? dropout_ : 0.0}));
+  return project_back(core_->forward({.query = by_heads(rows(0, query_width, x), geometry.heads),
+                                      .keys = TensorList(parts.begin(), parts.end() - 1),
+                                      .value = parts.back(),
+                                      .hidden_query = x,
+                                      .hidden_key = memory,
+                                      .mask = mask,
+                                      .dropout = training() ? dropout_ : 0.0}));
 }
 
 }  // namespace keymix::nn

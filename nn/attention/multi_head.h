@@ -19,8 +19,8 @@ struct MultiHeadAttentionOptions {
   bool causal = false;
   double dropout = 0.0;  // of attention weights
   bool bias = true;
-  // Queries and keys are rotated by their positions (Su et al. 2021; ops/rotary.h) before the core sees
-  // them: shifts of sMGK apply to rotated keys, which keeps its one product. Not for cross().
+  // Queries and keys are rotated by their positions (Su et al. 2021; ops/rotary.h) before the core
+  // sees them: shifts of sMGK apply to rotated keys, which keeps its one product. Not for cross().
   bool rotary = false;
   AttentionOptions attention = {};
 };

@@ -5,8 +5,8 @@ namespace keymix::data {
 SamplerWalk::SamplerWalk(std::shared_ptr<const Sampler> sampler, LoaderPosition position)
     : sampler_(std::move(sampler)), position_(position) {
   check(position.epoch >= 0 && position.batch >= 0,
-        "DataLoader: impossible position; got epoch {}, batch {}; needed 0 or more",
-        position.epoch, position.batch);
+        "DataLoader: impossible position; got epoch {}, batch {}; needed 0 or more", position.epoch,
+        position.batch);
   plan_ = sampler_->batches(position.epoch);
   check(!plan_.empty(), "DataLoader: the sampler has no batch in epoch {}; needed one or more",
         position.epoch);

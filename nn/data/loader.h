@@ -5,8 +5,8 @@
 //       [](const std::vector<Example>& chosen) { return collate(chosen); });
 //   Batch batch = loader.next();
 //
-// A dataset is anything with size() and operator[]: a vector, or a class that reads files. Batches come
-// in the sampler's order, whatever is prefetched; the position counts what next() has given.
+// A dataset is anything with size() and operator[]: a vector, or a class that reads files. Batches
+// come in the sampler's order, whatever is prefetched; the position counts what next() has given.
 #pragma once
 
 #include "keymix/core/error.h"
@@ -30,7 +30,8 @@ concept Dataset = requires(const D& dataset, std::size_t i) {
   dataset[i];
 };
 
-// Where a loader is: the next batch is number `batch` of epoch `epoch`. All that a checkpoint keeps.
+// Where a loader is: the next batch is number `batch` of epoch `epoch`. All that a checkpoint
+// keeps.
 struct LoaderPosition {
   std::int64_t epoch = 0;
   std::int64_t batch = 0;
@@ -63,8 +64,8 @@ template <typename Batch>
 class DataLoader {
  public:
   // Keeps the dataset and the sampler. `collate` gets the chosen examples, in order, as
-  // std::vector<Example>; with prefetch it runs on the loader's thread. Throws Error when the sampler
-  // has no batch.
+  // std::vector<Example>; with prefetch it runs on the loader's thread. Throws Error when the
+  // sampler has no batch.
   template <Dataset D, std::derived_from<Sampler> S, typename Collate>
   DataLoader(D dataset, S sampler, Collate collate, LoaderOptions options = {})
       : sampler_(std::make_shared<S>(std::move(sampler))),
@@ -87,8 +88,8 @@ class DataLoader {
   DataLoader(const DataLoader&) = delete;
   DataLoader& operator=(const DataLoader&) = delete;
 
-  // The next batch; after the last of an epoch the first of the next. Throws what dataset or collate
-  // threw for it, and again until seek() goes elsewhere.
+  // The next batch; after the last of an epoch the first of the next. Throws what dataset or
+  // collate threw for it, and again until seek() goes elsewhere.
   Batch next() {
     Made made = prefetch_ > 0 ? take() : make();
     if (made.failure) std::rethrow_exception(made.failure);

@@ -1,6 +1,6 @@
 // Samplers: which examples make which batch. The batches of an epoch are a function of the epoch's
-// number and the sampler's options alone, so a position in the data is two numbers, and any epoch can
-// be had without those before it.
+// number and the sampler's options alone, so a position in the data is two numbers, and any epoch
+// can be had without those before it.
 #pragma once
 
 #include <cstdint>

@@ -10,8 +10,8 @@ namespace keymix::data {
 namespace {
 
 void check_stream(const char* name, const Tensor& tokens, std::int64_t length) {
-  check(tokens.ndim() == 1 && (tokens.dtype() == uint8 || tokens.dtype() == int32 ||
-                               tokens.dtype() == int64),
+  check(tokens.ndim() == 1 &&
+            (tokens.dtype() == uint8 || tokens.dtype() == int32 || tokens.dtype() == int64),
         "{}: got tokens {} {}; needed uint8, int32 or int64 [n]", name, to_string(tokens.dtype()),
         tokens.shape());
   check(length >= 1, "{}: impossible length; got {}; needed 1 or more", name, length);

@@ -1,11 +1,11 @@
-// Windows of a long stream of tokens, for language models: `length` tokens, and the same moved on by
-// one, which are what a model shall predict.
+// Windows of a long stream of tokens, for language models: `length` tokens, and the same moved on
+// by one, which are what a model shall predict.
 //
 //   data::TextWindows train(tokens, {.length = 64, .batch = 12, .seed = 1});
 //   auto [input, target] = train.next();
 //
-// The stream may be a file that is mapped, not read (read_npy): a batch touches only its windows, so
-// memory does not grow with the file.
+// The stream may be a file that is mapped, not read (read_npy): a batch touches only its windows,
+// so memory does not grow with the file.
 #pragma once
 
 #include "keymix/core/tensor.h"
@@ -46,8 +46,8 @@ class TextWindows {
 TextBatch windows_at(const Tensor& tokens, const std::vector<std::int64_t>& starts,
                      std::int64_t length);
 
-// All windows side by side, 0, length, 2 length, …: one pass over a validation text, in batches. What
-// is left at the end and fills no window is left out.
+// All windows side by side, 0, length, 2 length, …: one pass over a validation text, in batches.
+// What is left at the end and fills no window is left out.
 std::vector<TextBatch> consecutive_windows(const Tensor& tokens, std::int64_t length,
                                            std::int64_t batch);
 

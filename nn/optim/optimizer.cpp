@@ -94,13 +94,13 @@ NamedTensors Optimizer::state_dict() const {
 
 void Optimizer::load_state_dict(const NamedTensors& dict) {
   const auto found_steps = dict.find("steps");
-  check(found_steps != dict.end() && found_steps->second.shape() == Shape{std::ssize(state_)} &&
-            found_steps->second.dtype() == int64,
-        "{}: the state is that of another optimiser; it has {}; needed the steps of {} parameters",
-        name_,
-        found_steps == dict.end() ? "no steps"
-                                  : fmt::format("steps {}", found_steps->second.shape()),
-        state_.size());
+  check(
+      found_steps != dict.end() && found_steps->second.shape() == Shape{std::ssize(state_)} &&
+          found_steps->second.dtype() == int64,
+      "{}: the state is that of another optimiser; it has {}; needed the steps of {} parameters",
+      name_,
+      found_steps == dict.end() ? "no steps" : fmt::format("steps {}", found_steps->second.shape()),
+      state_.size());
   const std::vector<std::int64_t> steps = to_vector<std::int64_t>(found_steps->second);
   std::size_t used = 1;
   const auto moment = [&](const nn::Parameter& parameter, const char* which) -> Tensor {

@@ -62,7 +62,8 @@ class Optimizer {
   // What a checkpoint keeps: `steps` (int64, one per parameter in the order of the groups) and
   // "<parameter>.first_moment", "<parameter>.second_moment". Training goes on from it bit by bit.
   NamedTensors state_dict() const;
-  // Throws Error, and changes nothing, when the parameters or their shapes are not those of `state`.
+  // Throws Error, and changes nothing, when the parameters or their shapes are not those of
+  // `state`.
   void load_state_dict(const NamedTensors& state);
 
   // One per parameter, in the order of the groups.

@@ -26,8 +26,8 @@ struct WarmupCosine {
   Rates operator()(std::int64_t step) const;
 };
 
-// Linear from peak / warmup (step 0) to peak (step warmup - 1), then a straight line from peak (step
-// warmup) down to end (step `steps`), where it stays.
+// Linear from peak / warmup (step 0) to peak (step warmup - 1), then a straight line from peak
+// (step warmup) down to end (step `steps`), where it stays.
 struct Linear {
   double peak = 1e-3;
   double end = 0.0;
@@ -38,8 +38,8 @@ struct Linear {
   Rates operator()(std::int64_t step) const;
 };
 
-// Linear from peak / warmup (step 0) to peak (step warmup - 1), then peak sqrt(warmup / (step + 1)):
-// the schedule of "Attention Is All You Need" (Vaswani et al. 2017), whose peak is
+// Linear from peak / warmup (step 0) to peak (step warmup - 1), then peak sqrt(warmup / (step
+// + 1)): the schedule of "Attention Is All You Need" (Vaswani et al. 2017), whose peak there is
 // (width * warmup)^-1/2.
 struct InverseSqrt {
   double peak = 1e-3;

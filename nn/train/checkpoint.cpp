@@ -92,15 +92,17 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
 
 Checkpoint read_checkpoint(const std::string& path) {
   SafetensorsFile file = read_safetensors(path);
-  check(file.metadata.contains("checksum") && file.metadata.contains(kFormatKey),
-        "read_checkpoint: '{}' is not a checkpoint; it has no {}; needed a file of write_checkpoint",
-        path, file.metadata.contains("checksum") ? kFormatKey : "checksum");
+  check(
+      file.metadata.contains("checksum") && file.metadata.contains(kFormatKey),
+      "read_checkpoint: '{}' is not a checkpoint; it has no {}; needed a file of write_checkpoint",
+      path, file.metadata.contains("checksum") ? kFormatKey : "checksum");
   Checkpoint checkpoint{.tensors = std::move(file.tensors), .metadata = std::move(file.metadata)};
   const std::int64_t format = checkpoint.integer(kFormatKey);
   if (format != kCheckpointFormat)
-    throw Error(fmt::format("read_checkpoint: '{}' has another format; got {}; this version reads {}",
-                            path, format, kCheckpointFormat),
-                "it was written by keymix " + text_of(checkpoint.metadata, "keymix_version"));
+    throw Error(
+        fmt::format("read_checkpoint: '{}' has another format; got {}; this version reads {}", path,
+                    format, kCheckpointFormat),
+        "it was written by keymix " + text_of(checkpoint.metadata, "keymix_version"));
   return checkpoint;
 }
 

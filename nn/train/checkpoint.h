@@ -1,8 +1,8 @@
 // Checkpoints: one file that holds everything a training run has to remember.
 //
-// A checkpoint is a safetensors file with a checksum over all its bytes. It is written beside the old
-// one and takes its place in one step; the one before is kept as "<name>.previous". Whatever happens,
-// power cuts included, one of the two is whole.
+// A checkpoint is a safetensors file with a checksum over all its bytes. It is written beside the
+// old one and takes its place in one step; the one before is kept as "<name>.previous". Whatever
+// happens, power cuts included, one of the two is whole.
 #pragma once
 
 #include "keymix/core/safetensors.h"
@@ -35,12 +35,12 @@ std::string previous_checkpoint_path(const std::string& path);
 // Throws Error when it cannot be written; the old files then are as they were.
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 
-// Throws Error when the file is missing, damaged (every changed byte is noticed), no checkpoint, or of
-// another format.
+// Throws Error when the file is missing, damaged (every changed byte is noticed), no checkpoint, or
+// of another format.
 Checkpoint read_checkpoint(const std::string& path);
 
-// As read_checkpoint; when that fails and there is a previous one, the previous one, with `used` saying
-// which. Throws the first file's Error when both fail.
+// As read_checkpoint; when that fails and there is a previous one, the previous one, with `used`
+// saying which. Throws the first file's Error when both fail.
 Checkpoint read_latest_checkpoint(const std::string& path, std::string& used);
 
 }  // namespace keymix::train

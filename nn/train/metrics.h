@@ -22,9 +22,9 @@ using Numbers = std::vector<std::pair<std::string, double>>;
 
 class MetricsFile {
  public:
-  // Begins the file anew or, for a run that goes on from step `keep_to`, keeps its lines up to there.
-  // Whole lines reach the system as they come, so that a training can be watched and an interrupted
-  // one be read. Throws Error when the file cannot be written.
+  // Begins the file anew or, for a run that goes on from step `keep_to`, keeps its lines up to
+  // there. Whole lines reach the system as they come, so that a training can be watched and an
+  // interrupted one be read. Throws Error when the file cannot be written.
   explicit MetricsFile(std::string path, std::int64_t keep_to = -1);
 
   void write(const std::string& event, std::int64_t step, const Numbers& numbers,

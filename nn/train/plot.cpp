@@ -73,20 +73,21 @@ std::string plot_script(const std::vector<Plot>& plots, const std::string& png) 
     }
     drawing += fmt::format("set title {}\nset ylabel {}\nset key top {}\n", quoted(plot.title),
                            quoted(plot.y_label), plot.key_at_left ? "left" : "right");
-    drawing += plot.y_range ? fmt::format("set yrange [{}:{}]\n", plot.y_range->first,
-                                          plot.y_range->second)
-                            : "set yrange [*:*]\n";
+    drawing += plot.y_range
+                   ? fmt::format("set yrange [{}:{}]\n", plot.y_range->first, plot.y_range->second)
+                   : "set yrange [*:*]\n";
     drawing += fmt::format("plot {}\n", fmt::join(curves, ", "));
   }
   const std::size_t width = 600 * plots.size();
   return data +
-         fmt::format("if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) {{ "
-                     "set terminal pngcairo size {0},480 font 'Sans,12' }} "
-                     "else {{ set terminal png size {0},480 }}\n"
-                     "set output {1}\nset multiplot layout 1,{2}\n"
-                     "set grid lc rgb '#dddddd' lt 1\nset border 3\nset tics nomirror\n"
-                     "set xlabel 'step'\nset xrange [0:*]\n",
-                     width, quoted(png), plots.size()) +
+         fmt::format(
+             "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) {{ "
+             "set terminal pngcairo size {0},480 font 'Sans,12' }} "
+             "else {{ set terminal png size {0},480 }}\n"
+             "set output {1}\nset multiplot layout 1,{2}\n"
+             "set grid lc rgb '#dddddd' lt 1\nset border 3\nset tics nomirror\n"
+             "set xlabel 'step'\nset xrange [0:*]\n",
+             width, quoted(png), plots.size()) +
          drawing + "unset multiplot\nunset output\n";
 }
 

@@ -76,9 +76,9 @@ void ProgressBar::draw(std::int64_t done, std::string_view status) {
   if (done >= options_.total)
     text += fmt::format("  {}", clock_text(seconds));
   else if (done > options_.first)
-    text += fmt::format("  {} left",
-                        clock_text(seconds * static_cast<double>(options_.total - done) /
-                                   static_cast<double>(done - options_.first)));
+    text +=
+        fmt::format("  {} left", clock_text(seconds * static_cast<double>(options_.total - done) /
+                                            static_cast<double>(done - options_.first)));
 
   if (terminal_) {
     // A line that wrapped could not be redrawn: the bar shrinks, and if need be the text is cut.

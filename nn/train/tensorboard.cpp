@@ -75,7 +75,8 @@ std::string new_name() {
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
   static int count = 0;
-  return fmt::format("events.out.tfevents.{:010}.{}.{}.{}", static_cast<std::int64_t>(seconds_now()),
+  return fmt::format("events.out.tfevents.{:010}.{}.{}.{}",
+                     static_cast<std::int64_t>(seconds_now()),
                      host[0] == '\0' ? "localhost" : host.data(), ::getpid(), count++);
 }
 

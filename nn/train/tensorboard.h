@@ -1,5 +1,5 @@
-// Event files that TensorBoard reads: records of length, data and checksums (TFRecord), each holding
-// an Event message of protocol buffers with one scalar or a session's start.
+// Event files that TensorBoard reads: records of length, data and checksums (TFRecord), each
+// holding an Event message of protocol buffers with one scalar or a session's start.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@ namespace keymix::train {
 
 class TensorBoardFile {
  public:
-  // A new file "events.out.tfevents.<time>.<host>.<process>" in `folder`. For a run that goes on from
-  // `first_step`, TensorBoard forgets what earlier files said of the steps after it. Throws Error when
-  // it cannot be written.
+  // A new file "events.out.tfevents.<time>.<host>.<process>" in `folder`. For a run that goes on
+  // from `first_step`, TensorBoard forgets what earlier files said of the steps after it. Throws
+  // Error when it cannot be written.
   TensorBoardFile(const std::string& folder, std::int64_t first_step = 0);
 
   void scalar(const std::string& tag, std::int64_t step, double value);  // stored as float32

@@ -70,8 +70,8 @@ class Trainer::Session {
     total_seconds_ += seconds;
     progress.loss_sum += loss;
     ++progress.loss_count;
-    progress.smooth_loss +=
-        (loss - progress.smooth_loss) / static_cast<double>(std::min<std::int64_t>(progress.step, 50));
+    progress.smooth_loss += (loss - progress.smooth_loss) /
+                            static_cast<double>(std::min<std::int64_t>(progress.step, 50));
     if (progress.step % log_every() == 0 || progress.step == options_.steps) log_losses();
   }
 
@@ -100,7 +100,9 @@ class Trainer::Session {
 
  private:
   double rate() const {
-    return total_seconds_ > 0 ? options_.items_per_step * static_cast<double>(seconds_.size()) / total_seconds_ : 0;
+    return total_seconds_ > 0
+               ? options_.items_per_step * static_cast<double>(seconds_.size()) / total_seconds_
+               : 0;
   }
 
   void begin();
@@ -135,15 +137,17 @@ void Trainer::Session::begin() {
     return;
   }
   // The curves begin where the first run began.
-  MetricsFile::read(path, [this](const std::string& event, std::int64_t step, const Numbers& numbers) {
-    for (const auto& [name, value] : numbers) {
-      if (event == "train" && name == "loss") result_.losses.push_back({step, value});
-      if (event != "evaluation") continue;
-      for (std::size_t i = 0; i < trainer_.validations_.size(); ++i)
-        if (trainer_.validations_[i].name == name)
-          result_.evaluations[i].push_back({step, value});
-    }
-  });
+  MetricsFile::read(path,
+                    [this](const std::string& event, std::int64_t step, const Numbers& numbers) {
+                      for (const auto& [name, value] : numbers) {
+                        if (event == "train" && name == "loss")
+                          result_.losses.push_back({step, value});
+                        if (event != "evaluation") continue;
+                        for (std::size_t i = 0; i < trainer_.validations_.size(); ++i)
+                          if (trainer_.validations_[i].name == name)
+                            result_.evaluations[i].push_back({step, value});
+                      }
+                    });
 }
 
 void Trainer::Session::log_losses() {
@@ -230,19 +234,22 @@ TrainResult Trainer::Session::finish(TrainResult::Ending ending) {
   }
   if (metrics_ && ending != TrainResult::Ending::interrupted) {
     Numbers numbers{{"ms_per_step", result_.ms_per_step}};
-    if (result_.best) numbers.insert(numbers.begin(), {{"best", *result_.best}, {"best_step", static_cast<double>(result_.best_step)}});
+    if (result_.best)
+      numbers.insert(numbers.begin(), {{"best", *result_.best},
+                                       {"best_step", static_cast<double>(result_.best_step)}});
     metrics_->write("end", progress.step, numbers);
   }
   if (!options_.folder.empty()) draw_curves();
   bar_.reset();  // ends its line
   if (ending == TrainResult::Ending::interrupted && options_.progress != nullptr) {
-    fmt::print(options_.progress, "{:<15}after step {}; {}\n", "interrupted", grouped(progress.step),
+    fmt::print(options_.progress, "{:<15}after step {}; {}\n", "interrupted",
+               grouped(progress.step),
                options_.folder.empty() ? "nothing was saved: there is no folder"
                                        : "saved " + trainer_.checkpoint_path());
     if (!options_.folder.empty())
-      fmt::print(options_.progress, "{:<15}{}\n", "go on",
-                 options_.resume_hint.empty() ? "run it again with resume = true"
-                                              : options_.resume_hint);
+      fmt::print(
+          options_.progress, "{:<15}{}\n", "go on",
+          options_.resume_hint.empty() ? "run it again with resume = true" : options_.resume_hint);
   }
   return std::move(result_);
 }
@@ -313,11 +320,12 @@ void Trainer::explain_failure(const LossOfBatch& loss_of_batch, double loss,
     culprit = error.what();
   }
   const bool saved = !options_.folder.empty() && std::filesystem::exists(checkpoint_path());
-  throw Error(fmt::format("train: the loss or the gradients' norm is {} at step {}; needed a finite "
-                          "number; {}",
-                          loss, progress_.step + 1, culprit),
-              "a smaller learning rate, a longer warm-up or clip = 1" +
-                  (saved ? "; the last good checkpoint is " + checkpoint_path() : std::string()));
+  throw Error(
+      fmt::format("train: the loss or the gradients' norm is {} at step {}; needed a finite "
+                  "number; {}",
+                  loss, progress_.step + 1, culprit),
+      "a smaller learning rate, a longer warm-up or clip = 1" +
+          (saved ? "; the last good checkpoint is " + checkpoint_path() : std::string()));
 }
 
 TrainResult Trainer::run(const LossOfBatch& loss_of_batch) {
@@ -358,7 +366,9 @@ TrainResult Trainer::run(const LossOfBatch& loss_of_batch) {
   }
   using Ending = TrainResult::Ending;
   const bool done = progress_.step >= options_.steps;
-  return session.finish(done ? Ending::finished : stop ? Ending::stopped_early : Ending::interrupted);
+  return session.finish(done   ? Ending::finished
+                        : stop ? Ending::stopped_early
+                               : Ending::interrupted);
 }
 
 }  // namespace keymix::train

@@ -11,11 +11,13 @@
 //
 // which is
 //
-//   for (step …) { loss = …; loss.backward(); clip_grad_norm(…); adam.step(rate(step)); adam.zero_grad(); }
+//   for (step …) {
+//     loss = …; loss.backward(); clip_grad_norm(…); adam.step(rate(step)); adam.zero_grad();
+//   }
 //
-// and a bar, metrics.jsonl, TensorBoard events, curves.png, best.safetensors (the weights with the best
-// validation) and checkpoint.safetensors in the folder. A run that goes on from a checkpoint gives the
-// same bits as one that was never interrupted, with any number of threads.
+// and a bar, metrics.jsonl, TensorBoard events, curves.png, best.safetensors (the weights with the
+// best validation) and checkpoint.safetensors in the folder. A run that goes on from a checkpoint
+// gives the same bits as one that was never interrupted, with any number of threads.
 #pragma once
 
 #include "keymix/nn/optim/ema.h"
@@ -33,24 +35,24 @@ namespace keymix::train {
 
 struct TrainerOptions {
   std::int64_t steps = 1;
-  std::string folder = {};             // where everything is written; empty: nothing is
-  std::string label = "train";         // of the bar
-  double clip = 0;                     // clip_grad_norm of every step; 0: none
-  std::int64_t accumulate = 1;         // batches whose mean gradient makes one step
-  std::int64_t evaluate_every = 0;     // steps; 0: at the end only
-  std::int64_t checkpoint_every = 0;   // steps; 0: with every evaluation
-  std::int64_t log_every = 0;          // steps between lines of metrics; 0: a hundredth of all
-  std::int64_t patience = 0;           // evaluations without a better one before it stops; 0: never
+  std::string folder = {};            // where everything is written; empty: nothing is
+  std::string label = "train";        // of the bar
+  double clip = 0;                    // clip_grad_norm of every step; 0: none
+  std::int64_t accumulate = 1;        // batches whose mean gradient makes one step
+  std::int64_t evaluate_every = 0;    // steps; 0: at the end only
+  std::int64_t checkpoint_every = 0;  // steps; 0: with every evaluation
+  std::int64_t log_every = 0;         // steps between lines of metrics; 0: a hundredth of all
+  std::int64_t patience = 0;          // evaluations without a better one before it stops; 0: never
   std::optional<double> ema_decay = std::nullopt;  // evaluate and keep averaged weights
-  double items_per_step = 0;           // for the bar's rate; 0: none is shown
+  double items_per_step = 0;                       // for the bar's rate; 0: none is shown
   std::string item = "tok";
-  bool resume = false;                 // go on from the folder's checkpoint, if there is one
+  bool resume = false;  // go on from the folder's checkpoint, if there is one
   bool tensorboard = true;
   // What may not change between a run and its continuation, by name: sizes, rates, files.
   Metadata config = {};
   // Said to who interrupts a run: how to go on. Empty: a sentence about `resume`.
   std::string resume_hint = {};
-  std::FILE* progress = stdout;        // null: nothing is shown
+  std::FILE* progress = stdout;  // null: nothing is shown
 };
 
 enum class Better { lower, higher };
@@ -58,12 +60,12 @@ enum class Better { lower, higher };
 struct TrainResult {
   enum class Ending { finished, interrupted, stopped_early };
   Ending ending = Ending::finished;
-  std::int64_t steps = 0;          // done in all, earlier runs included
-  std::int64_t resumed_from = 0;   // 0: from the beginning
-  double loss = 0;                 // mean of the last line of metrics
+  std::int64_t steps = 0;                     // done in all, earlier runs included
+  std::int64_t resumed_from = 0;              // 0: from the beginning
+  double loss = 0;                            // mean of the last line of metrics
   std::optional<double> best = std::nullopt;  // the first validation's best value
   std::int64_t best_step = 0;
-  double ms_per_step = 0;          // median of this run's steps
+  double ms_per_step = 0;  // median of this run's steps
   std::vector<Point> losses = {};
   std::vector<std::vector<Point>> evaluations = {};  // one list per validation
 };
@@ -74,7 +76,8 @@ class Trainer {
   using LossOfBatch = std::function<Tensor()>;
 
   // Keeps references to model and optimizer. Throws Error on impossible options.
-  Trainer(nn::Module& model, optim::Optimizer& optimizer, Schedule schedule, TrainerOptions options);
+  Trainer(nn::Module& model, optim::Optimizer& optimizer, Schedule schedule,
+          TrainerOptions options);
 
   // Data whose position belongs in checkpoints: anything with position() and seek(), as
   // data::TextWindows and data::DataLoader, or a Generator.
@@ -86,12 +89,13 @@ class Trainer {
   void validate(const std::string& name, std::function<double()> evaluate,
                 Better better = Better::lower);
 
-  // Trains. `loss_of_batch` draws a batch and returns its loss, one element. Throws Error when the loss
-  // is not finite, naming the op that made the first such value, and on everything that cannot be
-  // written or resumed; the last checkpoint is then as it was.
+  // Trains. `loss_of_batch` draws a batch and returns its loss, one element. Throws Error when the
+  // loss is not finite, naming the op that made the first such value, and on everything that cannot
+  // be written or resumed; the last checkpoint is then as it was.
   TrainResult run(const LossOfBatch& loss_of_batch);
 
-  // After run(): puts the best weights into the model. Throws Error without a folder or a validation.
+  // After run(): puts the best weights into the model. Throws Error without a folder or a
+  // validation.
   void load_best();
 
   std::string checkpoint_path() const;
@@ -149,11 +153,12 @@ void Trainer::track(const std::string& name, Source& source) {
          [&source] {
            return std::vector<std::int64_t>{source.position().epoch, source.position().batch};
          },
-         [&source](const std::vector<std::int64_t>& p) { source.seek({p.at(0), p.at(1)}); }});
+         [&source](const std::vector<std::int64_t>& p) {
+           source.seek({p.at(0), p.at(1)});
+         }});
   } else {
-    tracked_.push_back(
-        {name, [&source] { return std::vector<std::int64_t>{source.position()}; },
-         [&source](const std::vector<std::int64_t>& p) { source.seek(p.at(0)); }});
+    tracked_.push_back({name, [&source] { return std::vector<std::int64_t>{source.position()}; },
+                        [&source](const std::vector<std::int64_t>& p) { source.seek(p.at(0)); }});
   }
 }
 

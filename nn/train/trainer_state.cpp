@@ -16,8 +16,8 @@ void check_config(const Checkpoint& checkpoint, const Metadata& config, const st
   std::string differences;
   const auto differ = [&](const std::string& name, const std::string& then,
                           const std::string& now) {
-    differences += fmt::format("{}{} was {}, now {}", differences.empty() ? "" : "; ", name, then,
-                               now);
+    differences +=
+        fmt::format("{}{} was {}, now {}", differences.empty() ? "" : "; ", name, then, now);
   };
   for (const auto& [name, now] : config) {
     const auto then = checkpoint.metadata.find(kConfig + name);

@@ -53,7 +53,8 @@ Encoder::Encoder(Scope scope, const EncoderOptions& options)
   check(options.layers > 0, "Encoder '{}': no layers; got layers = {}; needed 1 or more",
         scope.path(), options.layers);
   if (options.block.norm_first)
-    norm.emplace(scope / "norm", LayerNormOptions{.width = options.block.width, .bias = options.block.bias});
+    norm.emplace(scope / "norm",
+                 LayerNormOptions{.width = options.block.width, .bias = options.block.bias});
 }
 
 Tensor Encoder::operator()(Tensor x, const Mask& mask, std::int64_t position) {

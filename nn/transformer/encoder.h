@@ -29,9 +29,9 @@ struct EncoderBlockOptions {
   double dropout = 0.0;
   double attention_dropout = 0.0;
   bool norm_first = true;
-  bool bias = true;    // of projections, norms and Mlp
+  bool bias = true;     // of projections, norms and Mlp
   bool rotary = false;  // attention rotates queries and keys by their positions
-  bool gated = false;  // the Mlp is SwiGLU; `activation` is then unused
+  bool gated = false;   // the Mlp is SwiGLU; `activation` is then unused
   Activation activation = gelu;
   AttentionOptions attention = {};
 };
@@ -62,8 +62,8 @@ struct EncoderBlock : Module {
 struct EncoderOptions {
   std::int64_t layers = 0;
   EncoderBlockOptions block = {};
-  // Keeps each block's input alone for the backward and computes the rest again: memory of one block
-  // instead of all, for a third more work.
+  // Keeps each block's input alone for the backward and computes the rest again: memory of one
+  // block instead of all, for a third more work.
   bool checkpoint_activations = false;
 };
 

@@ -3,9 +3,9 @@
 //   for (std::int64_t token : generate(model, prompt, {.length = 200, .top_k = 20}, rng))
 //     std::cout << decode(token) << std::flush;
 //
-// Each token is drawn when the loop asks for it. Keys and values of earlier positions are kept, so a
-// token costs one position; when the model's context is full, each token is predicted from the last
-// `context` tokens anew.
+// Each token is drawn when the loop asks for it. Keys and values of earlier positions are kept, so
+// a token costs one position; when the model's context is full, each token is predicted from the
+// last `context` tokens anew.
 #pragma once
 
 #include "keymix/nn/transformer/language_model.h"

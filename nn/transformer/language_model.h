@@ -1,6 +1,6 @@
 // LanguageModel: a decoder-only Transformer that predicts each token from those before it (Radford
-// et al. 2019). Embeddings and positions, pre-LN blocks under a causal mask, a final norm, and a head
-// that is the embedding's own table (Press and Wolf 2017).
+// et al. 2019). Embeddings and positions, pre-LN blocks under a causal mask, a final norm, and a
+// head that is the embedding's own table (Press and Wolf 2017).
 //
 //   nn::LanguageModel model(rng, {.vocab = 65, .context = 64, .width = 128, .layers = 4, .heads = 2,
 //                                 .head_dim = 32, .attention = nn::Mgk{.components = 2}});

@@ -8,7 +8,9 @@ namespace keymix::nn {
 
 Mlp::Mlp(Scope scope, const MlpOptions& options)
     : Module(scope, "Mlp"),
-      up(scope / "up", {.in = options.width, .out = (options.gated ? 2 : 1) * options.hidden, .bias = options.bias}),
+      up(scope / "up", {.in = options.width,
+                        .out = (options.gated ? 2 : 1) * options.hidden,
+                        .bias = options.bias}),
       down(scope / "down", {.in = options.hidden, .out = options.width, .bias = options.bias}),
       dropout(scope / "dropout", {.p = options.dropout}),
       activation_(options.activation),

@@ -48,8 +48,8 @@ TEST_CASE("a checkpointed part gives the same bits", "[unit]") {
 
 TEST_CASE("a checkpointed part passes gradcheck, and again for second derivatives", "[gradcheck]") {
   const auto f = [](const TensorList& in) {
-    return TensorList{checkpoint(
-        [](const TensorList& t) { return tanh(matmul(t[0], t[1])) * t[0].sum(); }, in)};
+    return TensorList{
+        checkpoint([](const TensorList& t) { return tanh(matmul(t[0], t[1])) * t[0].sum(); }, in)};
   };
   const TensorList inputs{uniform_values({2, 3}, 1, -1, 1, float64),
                           uniform_values({3, 2}, 2, -1, 1, float64)};
@@ -76,8 +76,8 @@ TEST_CASE("inputs without a gradient, and parts without any, are left alone", "[
   Tensor w = uniform_values({3}, 2);
   w.requires_grad_();
   const Tensor mask = make({1, 0, 1}, {3}, int64);
-  const Tensor y = checkpoint(
-      [&](const TensorList& in) { return w * in[0].to(float32) * in[1]; }, {mask, x});
+  const Tensor y =
+      checkpoint([&](const TensorList& in) { return w * in[0].to(float32) * in[1]; }, {mask, x});
   y.sum().backward();
   CHECK(difference(w.grad(), mask.to(float32) * x, 0) == "");
   const NoGrad no_grad;

@@ -214,7 +214,8 @@ TEST_CASE("retain_graph keeps what a second backward needs", "[unit]") {
   y.backward();
   CHECK(x.grad().item() == 24);
   CHECK(message_of([&] { y.backward(); }) ==
-        "backward: the graph was freed by an earlier backward; the saved tensors of mul are gone; needed a "
+        "backward: the graph was freed by an earlier backward; the saved tensors of mul are gone; "
+        "needed a "
         "graph that is still "
         "there\n  hint: pass {.retain_graph = true} to the first backward");
 }

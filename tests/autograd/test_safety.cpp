@@ -30,10 +30,11 @@ TEST_CASE("a saved input that was changed since is refused by name", "[unit]") {
     const NoGrad no_grad;
     x += 1.0;
   }
-  CHECK(message_of([&] { y.backward(); }) ==
-        "mul: a tensor saved for backward (a parameter or other leaf, [2]) was changed in place; its "
-        "memory is at version 1; "
-        "needed version 0\n  hint: run backward() before changing it, or change a copy");
+  CHECK(
+      message_of([&] { y.backward(); }) ==
+      "mul: a tensor saved for backward (a parameter or other leaf, [2]) was changed in place; its "
+      "memory is at version 1; "
+      "needed version 0\n  hint: run backward() before changing it, or change a copy");
 }
 
 TEST_CASE("so is a saved output, and one changed through a view", "[unit]") {

@@ -1,5 +1,5 @@
-// Running sums and sorting against naive loops in double: layouts, dtypes, NaN and ties, lines shorter
-// and longer than a block, and the same bits for any number of threads.
+// Running sums and sorting against naive loops in double: layouts, dtypes, NaN and ties, lines
+// shorter and longer than a block, and the same bits for any number of threads.
 #include "backends/array.h"
 #include "support/catch.h"
 

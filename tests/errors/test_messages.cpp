@@ -50,7 +50,10 @@ TEST_CASE("messages: operands on two devices", "[unit]") {
   check_messages({
       {[&] { here + there; }, "add: " + devices},
       {[&] { where(here > 0, here, there); }, "where: " + devices},
-      {[&] { concat({here, there}); }, "concat: " + devices},
+      {[&] {
+         concat({here, there});
+       },
+       "concat: " + devices},
       {[&] { matmul(here, there); }, "matmul: " + devices},
   });
 }
@@ -440,7 +443,8 @@ TEST_CASE("messages: backward", "[unit]") {
          y.backward();
          y.backward();
        },
-       "backward: the graph was freed by an earlier backward; the saved tensors of sum are gone; needed a graph "
+       "backward: the graph was freed by an earlier backward; the saved tensors of sum are gone; "
+       "needed a graph "
        "that is still there\n"
        "  hint: pass {.retain_graph = true} to the first backward"},
       {[&] { grad({x.sum()}, {ones({2})}); },
@@ -471,7 +475,8 @@ TEST_CASE("messages: attention", "[unit]") {
   const Tensor q = ones({1, 4, 2, 8}), k = ones({1, 4, 3, 8}), v = ones({1, 4, 3, 5});
   check_messages({
       {[&] { attention({.query = q, .value = v}); },
-       "attention: an input is missing; got an undefined query or value, or no keys; needed all three"},
+       "attention: an input is missing; got an undefined query or value, or no keys; needed all "
+       "three"},
       {[&] { attention({.query = q[0], .keys = {k}, .value = v}); },
        "attention: query is [4, 2, 8], value is [1, 4, 3, 5]; needed [B, H, Nq, D] and [B, Hk, Nk, "
        "Dv]"},

@@ -32,7 +32,9 @@ TEST_CASE("language_model: characters are those of UTF-8", "[unit]") {
   CHECK(message_of([] { characters("--text", "ab\xff"); }) ==
         "--text: the text is not UTF-8 from byte 2 on; needed UTF-8\n  hint: iconv converts from "
         "other encodings");
-  for (const char* bad : {"\x80", "\xc3", "\xc0\x80", "a\xe2\x82", "\xf5\x80\x80\x80", "\xc3" "a"})
+  for (const char* bad : {"\x80", "\xc3", "\xc0\x80", "a\xe2\x82", "\xf5\x80\x80\x80",
+                          "\xc3"
+                          "a"})
     CHECK(message_of([&] { characters("t", bad); }).starts_with("t: the text is not UTF-8"));
 }
 
@@ -61,7 +63,8 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
   CHECK(error_of({text, "--heads", "0"}) == "--heads: out of range; got 0; needed 1 to 1024");
   CHECK(error_of({text, "--dropout", "1"}) == "--dropout: out of range; got 1; needed 0 <= p < 1");
   CHECK(error_of({text, "--lr", "nan"}) == "--lr: out of range; got nan; needed 0 or more");
-  CHECK(error_of({text, "--warmup", "2000"}) == "--warmup: out of range; got 2000; needed 0 to 1999");
+  CHECK(error_of({text, "--warmup", "2000"}) ==
+        "--warmup: out of range; got 2000; needed 0 to 1999");
   CHECK(error_of({text, "--threads", "0"}) == "--threads: out of range; got 0; needed 1 to 256");
   CHECK(error_of({text, "--steps", "many"}).starts_with("flags: "));
   CHECK(error_of({text, "--no-such-flag"}).starts_with("flags: "));
@@ -73,8 +76,7 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
 
 TEST_CASE("language_model: texts that are too short are refused", "[unit]") {
   const auto error = [](const std::string& text) {
-    return message_of(
-        [&] { language_model::make_corpus(Vocabulary("t", text), "file", text, 8); });
+    return message_of([&] { language_model::make_corpus(Vocabulary("t", text), "file", text, 8); });
   };
   CHECK(error("a") ==
         "--text: 'file' is too short; got 1 characters, 1 of them for validation; each part needs "
@@ -93,9 +95,8 @@ struct Outcome {
 };
 
 Outcome run_program(const TempFolder& folder, const std::string& arguments) {
-  const std::string command =
-      fmt::format("cd '{}' && '{}' {} >out 2>err </dev/null", folder / "",
-                  KEYMIX_LANGUAGE_MODEL_PROGRAM, arguments);
+  const std::string command = fmt::format("cd '{}' && '{}' {} >out 2>err </dev/null", folder / "",
+                                          KEYMIX_LANGUAGE_MODEL_PROGRAM, arguments);
   const int status = std::system(command.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_bytes(folder / "out"),
           read_bytes(folder / "err")};
@@ -151,8 +152,8 @@ TEST_CASE("language_model: trains, writes, evaluates", "[unit]") {
   CHECK(run_program(folder, "generate --from run --prompt zebra!").err ==
         "error: --prompt: the character 'z' at position 0 is not among the 13 that the model "
         "knows\n");
-  CHECK(run_program(folder, "generate --from nowhere").err.starts_with(
-      "error: read_safetensors: cannot open 'nowhere'"));
+  CHECK(run_program(folder, "generate --from nowhere")
+            .err.starts_with("error: read_safetensors: cannot open 'nowhere'"));
   CHECK(run_program(folder, "generate --from run --top-p 2").err ==
         "error: generate: impossible top_p; got 2; needed 0 < top_p <= 1\n");
 }

@@ -39,13 +39,14 @@ Indices sorted(Indices indices) {
 
 // Sums its examples; 13 cannot be read.
 data::DataLoader<std::int64_t> sums(std::int64_t prefetch, std::int64_t bad = -1) {
-  return data::DataLoader<std::int64_t>(
-      counted(10), data::ShuffledSampler(10, 5, {.batch = 3}),
-      [bad](const std::vector<std::int64_t>& chosen) {
-        for (const std::int64_t x : chosen) check(x != bad, "example {} cannot be read", x);
-        return std::accumulate(chosen.begin(), chosen.end(), std::int64_t{0});
-      },
-      {.prefetch = prefetch});
+  return data::DataLoader<std::int64_t>(counted(10), data::ShuffledSampler(10, 5, {.batch = 3}),
+                                        [bad](const std::vector<std::int64_t>& chosen) {
+                                          for (const std::int64_t x : chosen)
+                                            check(x != bad, "example {} cannot be read", x);
+                                          return std::accumulate(chosen.begin(), chosen.end(),
+                                                                 std::int64_t{0});
+                                        },
+                                        {.prefetch = prefetch});
 }
 
 }  // namespace
@@ -92,8 +93,9 @@ TEST_CASE("samplers refuse impossible sizes", "[unit]") {
   CHECK(message_of([] { data::SequentialSampler(3, {.batch = 0}); }) ==
         "SequentialSampler: impossible size; got 3 examples in batches of 0; needed 0 or more, and "
         "1 or more");
-  CHECK(message_of([] { data::BucketSampler({1, 2}, 0, {.batch = 1}, 0); }) ==
-        "BucketSampler: impossible pool; got 0 batches; needed 1 or more");
+  CHECK(message_of([] {
+          data::BucketSampler({1, 2}, 0, {.batch = 1}, 0);
+        }) == "BucketSampler: impossible pool; got 0 batches; needed 1 or more");
 }
 
 TEST_CASE("a loader gives the same batches with and without its thread", "[unit][threads]") {
@@ -131,11 +133,13 @@ TEST_CASE("a loader goes on from any position", "[unit][threads]") {
   }
   auto loader = sums(2);
   loader.next();
-  CHECK(message_of([&] { loader.seek({0, 4}); }) ==
-        "DataLoader: there is no such position; got batch 4 of epoch 0; it has 4");
+  CHECK(message_of([&] {
+          loader.seek({0, 4});
+        }) == "DataLoader: there is no such position; got batch 4 of epoch 0; it has 4");
   CHECK(loader.next() == wanted[1]);  // a refused seek changes nothing
-  CHECK(message_of([&] { loader.seek({-1, 0}); }) ==
-        "DataLoader: impossible position; got epoch -1, batch 0; needed 0 or more");
+  CHECK(message_of([&] {
+          loader.seek({-1, 0});
+        }) == "DataLoader: impossible position; got epoch -1, batch 0; needed 0 or more");
 }
 
 TEST_CASE("what a loader's thread throws arrives where the batch was wanted", "[unit][threads]") {
@@ -161,18 +165,19 @@ TEST_CASE("what a loader's thread throws arrives where the batch was wanted", "[
                                        [](const std::vector<int>&) { return 0; });
         }) == "DataLoader: the sampler has no batch in epoch 0; needed one or more");
   CHECK(message_of([] {
-          data::DataLoader<int> loader(std::vector<int>{1}, data::SequentialSampler(2, {.batch = 2}),
+          data::DataLoader<int> loader(std::vector<int>{1},
+                                       data::SequentialSampler(2, {.batch = 2}),
                                        [](const std::vector<int>&) { return 0; });
           loader.next();
         }) == "DataLoader: the sampler chose example 1; the dataset has 1");
 }
 
 TEST_CASE("tensors made on the loader's thread train beside it", "[unit][threads]") {
-  data::DataLoader<Tensor> loader(
-      counted(64), data::ShuffledSampler(64, 1, {.batch = 8}),
-      [](const std::vector<std::int64_t>& chosen) {
-        return from_values(chosen, {std::ssize(chosen)}).to(float32) * 2.0;
-      });
+  data::DataLoader<Tensor> loader(counted(64), data::ShuffledSampler(64, 1, {.batch = 8}),
+                                  [](const std::vector<std::int64_t>& chosen) {
+                                    return from_values(chosen, {std::ssize(chosen)}).to(float32) *
+                                           2.0;
+                                  });
   const Tensor beside = uniform_values({200, 200}, 1);
   double total = 0;
   for (int i = 0; i < 8; ++i) {
@@ -223,8 +228,8 @@ TEST_CASE("consecutive windows cover a text once", "[unit]") {
   const Tensor tokens = arange(20, {.dtype = int64});
   const auto batches = data::consecutive_windows(tokens, 6, 2);
   REQUIRE(batches.size() == 2);
-  CHECK(difference(batches[0].input, make({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, {2, 6}, int64), 0) ==
-        "");
+  CHECK(difference(batches[0].input, make({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, {2, 6}, int64),
+                   0) == "");
   CHECK(difference(batches[1].target, make({13, 14, 15, 16, 17, 18}, {1, 6}, int64), 0) == "");
   CHECK(data::consecutive_windows(tokens, 19, 4).size() == 1);
   CHECK(message_of([&] { data::consecutive_windows(tokens, 20, 4); }) ==

@@ -30,11 +30,9 @@ std::vector<Variant> variants() {
 
 nn::MultiHeadAttention attention_of(const nn::AttentionOptions& attention,
                                     std::optional<std::int64_t> kv_heads = std::nullopt) {
-  return nn::MultiHeadAttention(Generator(1), {.width = 8,
-                                               .heads = 4,
-                                               .kv_heads = kv_heads,
-                                               .head_dim = 3,
-                                               .attention = attention});
+  return nn::MultiHeadAttention(
+      Generator(1),
+      {.width = 8, .heads = 4, .kv_heads = kv_heads, .head_dim = 3, .attention = attention});
 }
 
 nn::EncoderBlockOptions block_options(const nn::AttentionOptions& attention, bool norm_first) {
@@ -84,8 +82,9 @@ TEST_CASE("cross-attention to oneself is self-attention", "[unit]") {
     CHECK(attention.cross(x, memory).shape() == Shape{2, 5, 8});
   }
   nn::MultiHeadAttention attention = attention_of(nn::Softmax{});
-  CHECK(message_of([&] { attention.cross(zeros({2, 5, 8}), zeros({2, 5, 7})); }) ==
-        "MultiHeadAttention '': got memory [2, 5, 7]; needed [batch, length, 8]");
+  CHECK(message_of([&] {
+          attention.cross(zeros({2, 5, 8}), zeros({2, 5, 7}));
+        }) == "MultiHeadAttention '': got memory [2, 5, 7]; needed [batch, length, 8]");
 }
 
 TEST_CASE("masked memory is memory that is not there", "[unit]") {
@@ -121,12 +120,14 @@ TEST_CASE("decoding in pieces gives what one pass gives", "[unit]") {
 TEST_CASE("decoding refuses gradients and a full state", "[unit]") {
   nn::MultiHeadAttention attention = attention_of(nn::Softmax{});
   const auto state = attention.make_state(3);
-  CHECK(message_of([&] { attention.step(zeros({1, 1, 8}), *state); }) ==
-        "step '': decoding keeps no gradients; the query requires one; needed NoGrad");
+  CHECK(message_of([&] {
+          attention.step(zeros({1, 1, 8}), *state);
+        }) == "step '': decoding keeps no gradients; the query requires one; needed NoGrad");
   const NoGrad no_grad;
   attention.step(zeros({1, 2, 8}), *state);
-  CHECK(message_of([&] { attention.step(zeros({1, 2, 8}), *state); }) ==
-        "step '': the state is full; got 2 positions after 2; needed at most 3 in all");
+  CHECK(message_of([&] {
+          attention.step(zeros({1, 2, 8}), *state);
+        }) == "step '': the state is full; got 2 positions after 2; needed at most 3 in all");
   CHECK(message_of([&] { attention.make_state(0); }) ==
         "make_state '': no room; got capacity = 0; needed 1 or more");
   CHECK(message_of([] { attention_of(nn::Softmax{}, 3); }) ==
@@ -140,10 +141,9 @@ TEST_CASE("a decoder's every parameter gets a gradient, checkpointed or not", "[
       INFO(variant.name << ", norm_first " << norm_first);
       std::vector<std::vector<double>> gradients[2];
       for (const bool checkpointed : {false, true}) {
-        nn::Decoder decoder(Generator(2),
-                            {.layers = 2,
-                             .block = block_options(variant.attention, norm_first),
-                             .checkpoint_activations = checkpointed});
+        nn::Decoder decoder(Generator(2), {.layers = 2,
+                                           .block = block_options(variant.attention, norm_first),
+                                           .checkpoint_activations = checkpointed});
         const Tensor x = uniform_values({2, 4, 8}, 3), memory = uniform_values({2, 6, 8}, 4);
         (decoder(x, memory) * uniform_values({2, 4, 8}, 5)).sum().backward();
         for (const nn::Parameter& parameter : decoder.parameters()) {
@@ -176,11 +176,9 @@ TEST_CASE("rotary attention sees distances, not places", "[unit]") {
   const Tensor x = uniform_values({2, 5, 8}, 3);
   for (const Variant& variant : variants()) {
     INFO(variant.name);
-    nn::MultiHeadAttention attention(Generator(1), {.width = 8,
-                                                    .heads = 2,
-                                                    .head_dim = 4,
-                                                    .rotary = true,
-                                                    .attention = variant.attention});
+    nn::MultiHeadAttention attention(
+        Generator(1),
+        {.width = 8, .heads = 2, .head_dim = 4, .rotary = true, .attention = variant.attention});
     const Tensor here = attention(x, {.causal = true}), there = attention(x, {.causal = true}, 100);
     // Shifts of sMGK stay where they are while keys turn: there places matter.
     if (std::string(variant.name) != "smgk") CHECK(difference(here, there, 2e-5) == "");
@@ -207,12 +205,11 @@ TEST_CASE("a gated Mlp is swiglu of two halves", "[unit]") {
   CHECK(mlp.up.weight.shape() == Shape{8, 3});
   const Tensor x = uniform_values({5, 3}, 2), both = mlp.up(x);
   CHECK(difference(mlp(x), mlp.down(silu(both.slice(1, 0, 4)) * both.slice(1, 4, 8)), 1e-6) == "");
-  nn::Decoder decoder(Generator(2), {.layers = 1,
-                                     .block = {.width = 8,
-                                               .heads = 2,
-                                               .bias = false,
-                                               .rotary = true,
-                                               .gated = true}});
+  nn::Decoder decoder(
+      Generator(2),
+      {.layers = 1,
+       .block = {.width = 8, .heads = 2, .bias = false, .rotary = true, .gated = true}});
   decoder(uniform_values({1, 3, 8}, 3), uniform_values({1, 4, 8}, 4)).sum().backward();
-  for (const nn::Parameter& parameter : decoder.parameters()) CHECK(parameter.tensor.grad().defined());
+  for (const nn::Parameter& parameter : decoder.parameters())
+    CHECK(parameter.tensor.grad().defined());
 }

@@ -26,7 +26,9 @@ nn::LanguageModelOptions small(nn::AttentionOptions attention = nn::Softmax{}) {
           .attention = std::move(attention)};
 }
 
-Tensor ids_of(const std::vector<double>& ids, const Shape& shape) { return make(ids, shape, int64); }
+Tensor ids_of(const std::vector<double>& ids, const Shape& shape) {
+  return make(ids, shape, int64);
+}
 
 std::vector<std::int64_t> generated(nn::LanguageModel& model, std::vector<std::int64_t> prompt,
                                     GenerateOptions options, std::uint64_t seed) {
@@ -64,8 +66,8 @@ TEST_CASE("the language model's size and first weights are the definition's", "[
       CHECK(parameter.name.ends_with("weight"));  // norms alone; there are no biases
       continue;
     }
-    const bool residual = parameter.name.ends_with("output.weight") ||
-                          parameter.name.ends_with("down.weight");
+    const bool residual =
+        parameter.name.ends_with("output.weight") || parameter.name.ends_with("down.weight");
     const double wanted = residual ? 0.02 / std::sqrt(8.0) : 0.02;
     const double stddev = std::sqrt(parameter.tensor.detach().var().item());
     CHECK(std::abs(stddev / wanted - 1) < 0.05);
@@ -182,10 +184,12 @@ TEST_CASE("generation refuses what cannot be", "[unit]") {
   CHECK(error({1}, {.top_k = -2}) == "generate: impossible top_k; got -2; needed 0 (all) or more");
   CHECK(error({1}, {.top_p = 0}) == "generate: impossible top_p; got 0; needed 0 < top_p <= 1");
   Generator rng(1);
-  CHECK(message_of([&] { sample(make({1, NAN}, {2}), {}, rng); }) ==
-        "sample: a logit is NaN or infinite; needed finite numbers");
-  CHECK(message_of([&] { sample(zeros({2, 2}), {}, rng); }) ==
-        "sample: got logits [2, 2]; needed [vocab]");
+  CHECK(message_of([&] {
+          sample(make({1, NAN}, {2}), {}, rng);
+        }) == "sample: a logit is NaN or infinite; needed finite numbers");
+  CHECK(message_of([&] {
+          sample(zeros({2, 2}), {}, rng);
+        }) == "sample: got logits [2, 2]; needed [vocab]");
   CHECK(message_of([&] { model(zeros({3}, {.dtype = int64})); }) ==
         "LanguageModel '': got ids [3]; needed [batch, length]");
   CHECK(generated(model, {1}, {.length = 0}, 1).empty());

@@ -14,12 +14,12 @@ namespace {
 
 std::string all_lines(const std::string& path) {
   std::string text;
-  MetricsFile::read(path, [&](const std::string& event, std::int64_t step,
-                              const train::Numbers& numbers) {
-    text += fmt::format("{} {}", event, step);
-    for (const auto& [name, value] : numbers) text += fmt::format(" {}={}", name, value);
-    text += "; ";
-  });
+  MetricsFile::read(
+      path, [&](const std::string& event, std::int64_t step, const train::Numbers& numbers) {
+        text += fmt::format("{} {}", event, step);
+        for (const auto& [name, value] : numbers) text += fmt::format(" {}={}", name, value);
+        text += "; ";
+      });
   return text;
 }
 
@@ -95,10 +95,12 @@ TEST_CASE("a run that goes on keeps the lines up to its checkpoint", "[unit]") {
   CHECK(all_lines(path) == "train 1; train 2; train 3 again=1; ");
   MetricsFile anew(path);
   CHECK(read_bytes(path).empty());
-  CHECK(message_of([&] { MetricsFile(folder / "none/metrics.jsonl"); })
-            .starts_with("metrics: cannot open '" + (folder / "none/metrics.jsonl") + "'"));
-  CHECK(message_of([&] { MetricsFile::read(folder / "none", {}); })
-            .starts_with("metrics: cannot open '" + (folder / "none") + "'"));
+  CHECK(message_of([&] {
+          MetricsFile(folder / "none/metrics.jsonl");
+        }).starts_with("metrics: cannot open '" + (folder / "none/metrics.jsonl") + "'"));
+  CHECK(message_of([&] {
+          MetricsFile::read(folder / "none", {});
+        }).starts_with("metrics: cannot open '" + (folder / "none") + "'"));
 }
 
 TEST_CASE("event files are records of events", "[unit]") {
@@ -109,8 +111,10 @@ TEST_CASE("event files are records of events", "[unit]") {
     file.scalar("train/loss", 1000, 0.25);
   }
   REQUIRE(folder.entries() == 1);
-  CHECK(std::filesystem::path(only_file(folder)).filename().string().starts_with(
-      "events.out.tfevents."));
+  CHECK(std::filesystem::path(only_file(folder))
+            .filename()
+            .string()
+            .starts_with("events.out.tfevents."));
   const std::vector<std::string> all = records(read_bytes(only_file(folder)));
   REQUIRE(all.size() == 3);
   const std::string version = "brain.Event:2";
@@ -123,8 +127,9 @@ TEST_CASE("event files are records of events", "[unit]") {
                                         "train/loss\x15",
                                         22) +
                                 std::string("\x00\x00\x80\x3e", 4));
-  CHECK(message_of([&] { train::TensorBoardFile(folder / "none"); })
-            .starts_with("tensorboard: cannot open '"));
+  CHECK(message_of([&] {
+          train::TensorBoardFile(folder / "none");
+        }).starts_with("tensorboard: cannot open '"));
 }
 
 TEST_CASE("TensorBoard reads event files", "[unit]") {
@@ -144,19 +149,20 @@ TEST_CASE("TensorBoard reads event files", "[unit]") {
     second.scalar("train/loss", 30, 0.5);
     second.scalar("evaluation/loss", 30, -2);
   }
-  write_bytes(script,
-              "import sys\n"
-              "from tensorboard.backend.event_processing.event_accumulator import EventAccumulator\n"
-              "events = EventAccumulator(sys.argv[1])\n"
-              "events.Reload()\n"
-              "for tag in sorted(events.Tags()['scalars']):\n"
-              "    print(tag, [(e.step, e.value) for e in events.Scalars(tag)])\n");
+  write_bytes(
+      script,
+      "import sys\n"
+      "from tensorboard.backend.event_processing.event_accumulator import EventAccumulator\n"
+      "events = EventAccumulator(sys.argv[1])\n"
+      "events.Reload()\n"
+      "for tag in sorted(events.Tags()['scalars']):\n"
+      "    print(tag, [(e.step, e.value) for e in events.Scalars(tag)])\n");
   const std::string command =
       fmt::format("python3 '{}' '{}' > '{}' 2>&1", script, run, folder / "out");
   CHECK(std::system(command.c_str()) == 0);
-  CHECK(read_bytes(folder / "out").find(
-            "evaluation/loss [(30, -2.0)]\n"
-            "train/loss [(10, 0.125), (20, 0.125), (30, 0.5)]\n") != std::string::npos);
+  CHECK(read_bytes(folder / "out")
+            .find("evaluation/loss [(30, -2.0)]\n"
+                  "train/loss [(10, 0.125), (20, 0.125), (30, 0.5)]\n") != std::string::npos);
 }
 
 TEST_CASE("plots carry their data, and odd names do no harm", "[unit]") {

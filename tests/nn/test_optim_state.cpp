@@ -80,8 +80,9 @@ TEST_CASE("an optimiser refuses another's state and keeps its own", "[unit]") {
   CHECK(error([](NamedTensors& s) { s["steps"] = zeros({3}, {.dtype = int64}); }) ==
         "AdamW: the state is that of another optimiser; it has steps [3]; needed the steps of 2 "
         "parameters");
-  CHECK(error([](NamedTensors& s) { s["weight.first_moment"] = zeros({3, 2}); }) ==
-        "AdamW: 'weight.first_moment' has another shape; got [3, 2]; needed [2, 3]");
+  CHECK(error([](NamedTensors& s) {
+          s["weight.first_moment"] = zeros({3, 2});
+        }) == "AdamW: 'weight.first_moment' has another shape; got [3, 2]; needed [2, 3]");
   CHECK(error([](NamedTensors& s) { s["other.first_moment"] = zeros({1}); }) ==
         "AdamW: the state has 6 tensors; 5 of them belong to these parameters; needed all");
   CHECK(adam.state_dict().size() == 5);
@@ -111,8 +112,9 @@ TEST_CASE("Ema averages, lends its weights and gives them back", "[unit]") {
   CHECK(values(other.state_dict().at("weight")) == values(ema.state_dict().at("weight")));
   CHECK(message_of([&] { other.load_state_dict({}); }) ==
         "Ema: the state is that of other parameters; got 0 tensors; needed 2");
-  CHECK(message_of([&] { other.load_state_dict({{"weight", zeros({2, 3})}, {"b", zeros({2})}}); }) ==
-        "Ema: the state does not fit 'bias'; got nothing; needed [2]");
+  CHECK(message_of([&] {
+          other.load_state_dict({{"weight", zeros({2, 3})}, {"b", zeros({2})}});
+        }) == "Ema: the state does not fit 'bias'; got nothing; needed [2]");
   CHECK(message_of([&] { optim::Ema(model.parameters(), {.decay = 1}); }) ==
         "Ema: impossible decay; got 1; needed 0 <= decay < 1");
 }

@@ -69,11 +69,14 @@ TEST_CASE("load_state_dict changes nothing when it refuses", "[unit]") {
   CHECK(message_of([&] { model.load_state_dict(state); }) ==
         "load_state_dict: 'up.bias' has another shape; got [4]; needed [3]");
   CHECK(values(model.down.bias) == before);
-  CHECK(message_of([&] { model.load_state_dict(state, {.rename = {{"no", "up.bias"}}}); }) ==
+  CHECK(message_of([&] {
+          model.load_state_dict(state, {.rename = {{"no", "up.bias"}}});
+        }) ==
         "load_state_dict: the rename map has 'no', which is not there; got 4 names; needed one of "
         "them");
-  CHECK(message_of([&] { model.load_state_dict(state, {.rename = {{"up.weight", "up.bias"}}}); })
-            .starts_with("load_state_dict: two tensors would be called 'up.bias'"));
+  CHECK(message_of([&] {
+          model.load_state_dict(state, {.rename = {{"up.weight", "up.bias"}}});
+        }).starts_with("load_state_dict: two tensors would be called 'up.bias'"));
   CHECK(values(model.down.bias) == before);
 }
 

@@ -66,6 +66,7 @@ TEST_CASE("a summary is a table of the tree", "[unit]") {
         "  down: Linear       10,100       2.000         0.000       0.040\n"
         "  dropout: Dropout           0       0.000         0.000       0.000");
   const NoGrad no_grad;
-  CHECK(message_of([&] { nn::summary(mlp, zeros({1, 100})); })
-            .starts_with("summary: the output has no graph; needed one"));
+  CHECK(message_of([&] {
+          nn::summary(mlp, zeros({1, 100}));
+        }).starts_with("summary: the output has no graph; needed one"));
 }

@@ -23,7 +23,9 @@ Checkpoint small(std::int64_t step) {
   return checkpoint;
 }
 
-std::int64_t step_of(const std::string& path) { return train::read_checkpoint(path).integer("step"); }
+std::int64_t step_of(const std::string& path) {
+  return train::read_checkpoint(path).integer("step");
+}
 
 }  // namespace
 
@@ -45,7 +47,8 @@ TEST_CASE("a checkpoint comes back as it was", "[unit]") {
 
 TEST_CASE("the checkpoint before is kept, and used when the last is damaged", "[unit]") {
   const TempFolder folder;
-  const std::string path = folder / "c.safetensors", previous = train::previous_checkpoint_path(path);
+  const std::string path = folder / "c.safetensors",
+                    previous = train::previous_checkpoint_path(path);
   for (std::int64_t step : {1, 2, 3}) train::write_checkpoint(path, small(step));
   CHECK(step_of(path) == 3);
   CHECK(step_of(previous) == 2);
@@ -60,8 +63,9 @@ TEST_CASE("the checkpoint before is kept, and used when the last is damaged", "[
   CHECK(train::read_latest_checkpoint(path, used).integer("step") == 2);
   write_bytes(path, "");
   write_bytes(previous, "");
-  CHECK(message_of([&] { train::read_latest_checkpoint(path, used); })
-            .starts_with("read_safetensors: '" + path + "': the file is cut short"));
+  CHECK(message_of([&] {
+          train::read_latest_checkpoint(path, used);
+        }).starts_with("read_safetensors: '" + path + "': the file is cut short"));
 }
 
 TEST_CASE("every changed byte and every cut of a checkpoint is noticed", "[unit]") {
@@ -93,16 +97,18 @@ TEST_CASE("every changed byte and every cut of a checkpoint is noticed", "[unit]
 TEST_CASE("what is no checkpoint, or one of another format, is named", "[unit]") {
   const TempFolder folder;
   const std::string path = folder / "c.safetensors";
-  CHECK(message_of([&] { train::read_checkpoint(path); })
-            .starts_with("read_safetensors: cannot open '" + path + "'"));
+  CHECK(message_of([&] {
+          train::read_checkpoint(path);
+        }).starts_with("read_safetensors: cannot open '" + path + "'"));
   write_safetensors(path, {{"a", zeros({2})}});
   CHECK(message_of([&] { train::read_checkpoint(path); }) ==
         "read_checkpoint: '" + path +
             "' is not a checkpoint; it has no checksum; needed a file of write_checkpoint");
   write_safetensors(path, {{"a", zeros({2})}}, {}, {.checksum = true});
-  CHECK(message_of([&] { train::read_checkpoint(path); }) ==
-        "read_checkpoint: '" + path +
-            "' is not a checkpoint; it has no keymix_checkpoint; needed a file of write_checkpoint");
+  CHECK(
+      message_of([&] { train::read_checkpoint(path); }) ==
+      "read_checkpoint: '" + path +
+          "' is not a checkpoint; it has no keymix_checkpoint; needed a file of write_checkpoint");
   write_safetensors(path, {}, {{"keymix_checkpoint", "99"}, {"keymix_version", "7.1.0"}},
                     {.checksum = true});
   CHECK(message_of([&] { train::read_checkpoint(path); }) ==
@@ -112,8 +118,10 @@ TEST_CASE("what is no checkpoint, or one of another format, is named", "[unit]")
   const Checkpoint checkpoint{.metadata = {{"step", "12x"}, {"loss", ""}}};
   CHECK(message_of([&] { checkpoint.integer("step"); }) ==
         "checkpoint: 'step' is '12x'; needed a whole number");
-  CHECK(message_of([&] { checkpoint.real("loss"); }) == "checkpoint: 'loss' is ''; needed a number");
-  CHECK(message_of([&] { checkpoint.integer("other"); }) == "checkpoint: it has no 'other'; needed one");
+  CHECK(message_of([&] { checkpoint.real("loss"); }) ==
+        "checkpoint: 'loss' is ''; needed a number");
+  CHECK(message_of([&] { checkpoint.integer("other"); }) ==
+        "checkpoint: it has no 'other'; needed one");
 }
 
 TEST_CASE("a checkpoint that cannot be written leaves the old ones", "[unit]") {
@@ -136,8 +144,9 @@ TEST_CASE("a checkpoint that cannot be written leaves the old ones", "[unit]") {
   CHECK(folder.entries() == 2);
   // A place below a file.
   write_bytes(folder / "file", "x");
-  CHECK(message_of([&] { train::write_checkpoint(folder / "file/c.safetensors", small(1)); })
-            .starts_with("write_safetensors: cannot write"));
+  CHECK(message_of([&] {
+          train::write_checkpoint(folder / "file/c.safetensors", small(1));
+        }).starts_with("write_safetensors: cannot write"));
   CHECK(message_of([&] {
           write_safetensors(path, {}, {{"checksum", "mine"}}, {.checksum = true});
         }).ends_with("the metadata has a 'checksum' of its own; needed another key"));

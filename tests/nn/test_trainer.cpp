@@ -1,4 +1,5 @@
-// The training loop: it is the loop one would write, and a run that goes on is one that never stopped.
+// The training loop: it is the loop one would write, and a run that goes on is one that never
+// stopped.
 #include "core/file_helpers.h"
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/backends/cpu/parallel.h"
@@ -77,13 +78,13 @@ struct Setup {
 // metrics.jsonl without what depends on the clock.
 std::string lines_without_times(const std::string& path) {
   std::string text;
-  train::MetricsFile::read(path, [&](const std::string& event, std::int64_t step,
-                                     const train::Numbers& numbers) {
-    text += fmt::format("{} {}", event, step);
-    for (const auto& [name, value] : numbers)
-      if (name.find("ms") != 0) text += fmt::format(" {}={:a}", name, value);
-    text += "\n";
-  });
+  train::MetricsFile::read(
+      path, [&](const std::string& event, std::int64_t step, const train::Numbers& numbers) {
+        text += fmt::format("{} {}", event, step);
+        for (const auto& [name, value] : numbers)
+          if (name.find("ms") != 0) text += fmt::format(" {}={:a}", name, value);
+        text += "\n";
+      });
   return text;
 }
 
@@ -127,9 +128,10 @@ TEST_CASE("an interrupted run goes on bit by bit, at any step, with other thread
     CHECK(finished.ending == TrainResult::Ending::finished);
     CHECK(weights(second.model) == weights(whole.model));
     CHECK(lines_without_times(folder / "run/metrics.jsonl") == wanted);
-    CHECK(values(train::read_checkpoint(folder / "run/best.safetensors").tensors.begin()->second) ==
-          values(train::read_checkpoint(whole_folder / "run/best.safetensors")
-                     .tensors.begin()->second));
+    CHECK(
+        values(train::read_checkpoint(folder / "run/best.safetensors").tensors.begin()->second) ==
+        values(
+            train::read_checkpoint(whole_folder / "run/best.safetensors").tensors.begin()->second));
   }
 }
 
@@ -199,8 +201,7 @@ TEST_CASE("early stopping, the best weights, and averaged ones", "[unit]") {
         return scores[evaluation++];
       },
       train::Better::higher);
-  const TrainResult result =
-      trainer.run([&] { return square(model(ones({4, 1})) - 3).mean(); });
+  const TrainResult result = trainer.run([&] { return square(model(ones({4, 1})) - 3).mean(); });
   CHECK(result.ending == TrainResult::Ending::stopped_early);
   CHECK(result.steps == 10);  // 5 at step 4, then three evaluations without a better one
   CHECK(result.best == 5.0);
@@ -257,8 +258,9 @@ TEST_CASE("resume refuses another model, other settings, other data, other weigh
         "resume: '" + path +
             "' is of a run with other settings; width was 8, now 16\n  hint: resume with the "
             "settings of the first run, or begin in another folder");
-  CHECK(error([](TrainerOptions& o) { o.config = {{"depth", "2"}}; })
-            .find("depth was unset, now 2; width was 8, now unset") != std::string::npos);
+  CHECK(error([](TrainerOptions& o) {
+          o.config = {{"depth", "2"}};
+        }).find("depth was unset, now 2; width was 8, now unset") != std::string::npos);
   CHECK(error([](TrainerOptions& o) { o.ema_decay = 0.9; }) ==
         "resume: '" + path + "' was written without averaged weights; this run is with them");
 

@@ -1,5 +1,6 @@
-// Picking by index: gather, scatter_add, index_select, embedding, one_hot, and Tensor::index with ints, slices,
-// tensors and masks. Index tensors are inputs of the cases; repeated indices must add gradients.
+// Picking by index: gather, scatter_add, index_select, embedding, one_hot, and Tensor::index with
+// ints, slices, tensors and masks. Index tensors are inputs of the cases; repeated indices must add
+// gradients.
 #include "op_cases/naive.h"
 
 #include "keymix/ops/indexing.h"

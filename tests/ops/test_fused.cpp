@@ -134,10 +134,20 @@ TEST_CASE("the shapes models use take the fused path, forward and backward", "[u
                .out;
          }},
     };
-    const std::vector<const char*> counters{
-        "softmax",           "log_softmax", "layer_norm",          "linear",
-        "cross_entropy",     "dropout",     "activation_backward", "attention",
-        "attention_backward", "rms_norm", "bias_gelu", "glu", "swiglu", "rotary"};
+    const std::vector<const char*> counters{"softmax",
+                                            "log_softmax",
+                                            "layer_norm",
+                                            "linear",
+                                            "cross_entropy",
+                                            "dropout",
+                                            "activation_backward",
+                                            "attention",
+                                            "attention_backward",
+                                            "rms_norm",
+                                            "bias_gelu",
+                                            "glu",
+                                            "swiglu",
+                                            "rotary"};
     for (const auto& [name, call] : calls) {
       INFO(name);
       std::int64_t before = 0, after = 0;

@@ -1,5 +1,5 @@
-// Sorting, the first few, running sums; products, norms and deviations: literal values, written down
-// from PyTorch 2 or by hand.
+// Sorting, the first few, running sums; products, norms and deviations: literal values, written
+// down from PyTorch 2 or by hand.
 #include "keymix/autograd/engine.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/indexing.h"

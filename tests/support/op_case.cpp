@@ -160,14 +160,14 @@ Builder on_bases(const OpCase& op_case, const Builder& build) {
 
 const std::vector<Family>& op_families() {
   static const std::vector<Family> families = {
-      {"unary", unary_cases()},       {"binary", binary_cases()},
-      {"reduce", reduce_cases()},     {"view", view_cases()},
-      {"order", order_cases()},
-      {"indexing", indexing_cases()}, {"combine", combine_cases()},
-      {"matmul", matmul_cases()},     {"normalize", normalize_cases()},
-      {"loss", loss_cases()},         {"attention", attention_cases()},
-      {"activation", activation_cases()}, {"rotary", rotary_cases()},
-      {"arrange", arrange_cases()},   {"einsum", einsum_cases()},
+      {"unary", unary_cases()},         {"binary", binary_cases()},
+      {"reduce", reduce_cases()},       {"view", view_cases()},
+      {"order", order_cases()},         {"indexing", indexing_cases()},
+      {"combine", combine_cases()},     {"matmul", matmul_cases()},
+      {"normalize", normalize_cases()}, {"loss", loss_cases()},
+      {"attention", attention_cases()}, {"activation", activation_cases()},
+      {"rotary", rotary_cases()},       {"arrange", arrange_cases()},
+      {"einsum", einsum_cases()},
   };
   return families;
 }

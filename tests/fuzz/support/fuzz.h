@@ -1,5 +1,5 @@
-// Fuzzing of what reads files. A target is one file, tests/fuzz/<name>.cpp, that defines seeds() and
-// read() below; CMake makes of it
+// Fuzzing of what reads files. A target is one file, tests/fuzz/<name>.cpp, that defines seeds()
+// and read() below; CMake makes of it
 //
 //   build*/tests/fuzz/seeded_<name>   mutates the seeds by fixed random numbers: any compiler, and what
 //                                     ./test.sh --all runs (support/driver.cpp)

@@ -85,7 +85,8 @@ class Trainer::Session {
   void draw_bar(bool evaluated) {
     const std::int64_t step = trainer_.progress_.step;
     if (!bar_ || !(bar_->due(step) || evaluated)) return;
-    std::string status = fmt::format("loss {:.3f}", trainer_.progress_.smooth_loss);
+    std::string status = fmt::format("loss {:.3f}  lr {:.1e}", trainer_.progress_.smooth_loss,
+                                     trainer_.schedule_(step - 1).lr);
     for (std::size_t i = 0; i < trainer_.validations_.size(); ++i) {
       const std::vector<Point>& points = result_.evaluations[i];
       status += fmt::format("  {} {}", trainer_.validations_[i].name,

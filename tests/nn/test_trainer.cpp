@@ -320,6 +320,6 @@ TEST_CASE("plain lines when piped: loss, validation, rate, time left", "[unit]")
   }
   const std::string text = read_bytes(path);
   CHECK(std::count(text.begin(), text.end(), '\n') == 2);
-  CHECK(text.starts_with("line           2/4  loss 2.000  dev 0.500  "));
+  CHECK(text.starts_with("line           2/4  loss 2.000  lr 0.0e+00  dev 0.500  "));
   CHECK(text.find(" tok/s  0:00 left\n") != std::string::npos);
 }

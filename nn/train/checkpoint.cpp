@@ -24,18 +24,19 @@ const std::string& text_of(const Metadata& metadata, const std::string& key) {
   return found->second;
 }
 
-// Gives the present checkpoint its second name, so that the first can go to the new one. There is a
-// whole file under `path` at every moment.
+// Gives the present checkpoint its second name, so that the first can go to the new one. Where the
+// file system has links there is a whole file under `path` at every moment; where it has none, the
+// file is renamed, and for a moment the previous one is all there is.
 void keep_previous(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return;
   const std::string previous = previous_checkpoint_path(path), link = previous + ".new";
   ::unlink(link.c_str());
-  const bool kept =
-      ::link(path.c_str(), link.c_str()) == 0 && ::rename(link.c_str(), previous.c_str()) == 0;
+  const bool linked = ::link(path.c_str(), link.c_str()) == 0;
+  const bool kept = ::rename(linked ? link.c_str() : path.c_str(), previous.c_str()) == 0;
   const int reason = errno;
   ::unlink(link.c_str());  // rename does nothing when both names are one file already
-  check(kept, "write_checkpoint: cannot keep '{}' as '{}'; {}; needed a folder that takes links",
+  check(kept, "write_checkpoint: cannot keep '{}' as '{}'; {}; needed a place for the one before",
         path, previous, std::strerror(reason));
 }
 

@@ -142,6 +142,15 @@ TEST_CASE("a checkpoint that cannot be written leaves the old ones", "[unit]") {
   CHECK(error.starts_with("write_safetensors: cannot write '" + path + "'"));
   CHECK(step_of(path) == 2);
   CHECK(folder.entries() == 2);
+  // A folder where the one before should go.
+  const TempFolder other;
+  const std::string here = other / "c.safetensors";
+  train::write_checkpoint(here, small(1));
+  std::filesystem::create_directories(train::previous_checkpoint_path(here));
+  CHECK(message_of([&] { train::write_checkpoint(here, small(2)); })
+            .starts_with("write_checkpoint: cannot keep '" + here + "' as '"));
+  CHECK(step_of(here) == 1);
+  CHECK(other.entries() == 2);
   // A place below a file.
   write_bytes(folder / "file", "x");
   CHECK(message_of([&] {

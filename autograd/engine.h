@@ -1,4 +1,6 @@
 // The engine: walks a recorded graph backwards.
+//
+//   TensorList found = grad({loss}, {x, w});  // loss.backward() adds into grad() of all leaves instead
 #pragma once
 
 #include "keymix/core/tensor.h"

@@ -1,5 +1,7 @@
 // Thread-local scopes: whether ops record themselves, and whether their values are watched.
 // A scope lasts as long as its variable.
+//
+//   { NoGrad no_grad; evaluate(model); }  // nothing is recorded in here
 #pragma once
 
 namespace keymix {

@@ -1,4 +1,7 @@
 // The cores of the library: softmax attention and mixtures of Gaussian keys.
+//
+//   nn::MultiHeadAttention attention(scope / "attention", {.width = 128, .heads = 2, .head_dim = 32,
+//                                                          .attention = nn::Mgk{.components = 2}});
 #pragma once
 
 #include "keymix/nn/attention/options.h"

@@ -1,5 +1,8 @@
 // MultiHeadAttention: project, attend, project back. Which attention is its core's affair.
 // Fewer heads of keys and values than of queries are grouped-query attention (Ainslie et al. 2023).
+//
+//   nn::MultiHeadAttention attention(scope / "attention", {.width = 128, .heads = 4});
+//   Tensor y = attention(x, {.causal = true});
 #pragma once
 
 #include "keymix/nn/attention/options.h"

@@ -1,4 +1,6 @@
 // Collating: many examples into one tensor.
+//
+//   Tensor ids = data::pad_sequences(sentences);  // [sentences, longest], 0 behind each
 #pragma once
 
 #include "keymix/core/tensor.h"

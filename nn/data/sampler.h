@@ -1,6 +1,9 @@
 // Samplers: which examples make which batch. The batches of an epoch are a function of the epoch's
 // number and the sampler's options alone, so a position in the data is two numbers, and any epoch
 // can be had without those before it.
+//
+//   data::BucketSampler sampler(lengths, seed, {.batch = 32});
+//   for (const data::Indices& batch : sampler.batches(epoch)) …
 #pragma once
 
 #include <cstdint>

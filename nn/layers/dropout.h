@@ -1,5 +1,7 @@
 // Dropout (Srivastava et al. 2014): in training zeroes each element with probability p and scales
 // the rest by 1 / (1 - p); in evaluation the identity. Draws from its scope's generator.
+//
+//   nn::Dropout dropout(scope / "dropout", {.p = 0.1});
 #pragma once
 
 #include "keymix/nn/module.h"

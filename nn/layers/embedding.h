@@ -1,4 +1,7 @@
 // Embedding: a row of a table for every index.
+//
+//   nn::Embedding tokens(scope / "tokens", {.entries = 65, .width = 128});
+//   Tensor x = tokens(ids);  // [B, N] to [B, N, 128]
 #pragma once
 
 #include "keymix/nn/module.h"

@@ -1,4 +1,6 @@
 // LayerNorm over the last dimension (Ba, Kiros and Hinton 2016): ops/normalize.h has the formula.
+//
+//   nn::LayerNorm norm(scope / "norm", {.width = 128});
 #pragma once
 
 #include "keymix/nn/module.h"

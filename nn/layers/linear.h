@@ -1,4 +1,7 @@
 // Linear: y = x W^T + b.
+//
+//   nn::Linear up(scope / "up", {.in = 128, .out = 512});
+//   Tensor y = up(x);  // [..., 128] to [..., 512]
 #pragma once
 
 #include "keymix/nn/module.h"

@@ -1,4 +1,6 @@
 // RMSNorm over the last dimension (Zhang and Sennrich 2019): ops/normalize.h has the formula.
+//
+//   nn::RMSNorm norm(scope / "norm", {.width = 128});
 #pragma once
 
 #include "keymix/nn/module.h"

@@ -1,4 +1,6 @@
 // Clipping by the norm of all gradients together (Pascanu, Mikolov and Bengio 2013).
+//
+//   clip_grad_norm(model.parameters(), 1.0);  // between backward() and step()
 #pragma once
 
 #include "keymix/nn/store.h"

@@ -3,6 +3,11 @@
 // A checkpoint is a safetensors file with a checksum over all its bytes. It is written beside the
 // old one and takes its place in one step; the one before is kept as "<name>.previous". Whatever
 // happens, power cuts included, one of the two is whole.
+//
+//   train::Checkpoint checkpoint;
+//   checkpoint.put("model", model.state_dict());
+//   checkpoint.put_integer("step", step);
+//   train::write_checkpoint("run/checkpoint.safetensors", checkpoint);
 #pragma once
 
 #include "keymix/core/safetensors.h"

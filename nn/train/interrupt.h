@@ -1,4 +1,8 @@
 // Ctrl-C as a question instead of an end.
+//
+//   train::InterruptGuard guard;
+//   while (!guard.interrupted()) step();
+//   save();
 #pragma once
 
 #include <csignal>

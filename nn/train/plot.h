@@ -1,4 +1,6 @@
 // Curves over the steps of a training, drawn by gnuplot into one PNG.
+//
+//   train::draw_plots({{.title = "loss", .series = {{.title = "train", .points = losses}}}}, "loss.png");
 #pragma once
 
 #include <cstdint>

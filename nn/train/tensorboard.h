@@ -1,5 +1,8 @@
 // Event files that TensorBoard reads: records of length, data and checksums (TFRecord), each
 // holding an Event message of protocol buffers with one scalar or a session's start.
+//
+//   train::TensorBoardFile events("runs/mine");
+//   events.scalar("train/loss", step, loss.item());
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,10 @@
 // of the Long Range Arena experiments with mixtures of Gaussian keys (Nguyen et al., ICML 2022):
 // embeddings and positions N(0, 0.02^2), pre-LN blocks, a final norm, the mean over all positions
 // (padding contributes 0 and counts in the divisor), and Linear, ReLU, Linear.
+//
+//   nn::Classifier model(rng, {.vocab = 17, .classes = 10, .max_length = 32, .heads = 4,
+//                              .head_dim = 32, .attention = nn::Mgk{.components = 2}});
+//   Tensor loss = cross_entropy(model(ids), labels);
 #pragma once
 
 #include "keymix/nn/layers/embedding.h"

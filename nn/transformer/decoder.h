@@ -1,6 +1,9 @@
 // The decoder of an encoder-decoder Transformer (Vaswani et al. 2017): causal attention within the
 // target, attention from the target to the encoder's output, and an Mlp, each around a residual
 // connection, with the norms before (pre-LN) or after (post-LN) as in nn/transformer/encoder.h.
+//
+//   nn::Decoder decoder(scope / "decoder", {.layers = 6, .block = {.width = 512, .heads = 8}});
+//   Tensor y = decoder(target, encoder(source));
 #pragma once
 
 #include "keymix/nn/transformer/encoder.h"

@@ -1,6 +1,8 @@
 // Mlp: the position-wise network of a Transformer block, down(activation(up(x))), with dropout
 // after the activation and after the second layer. Gated, it is down(swiglu(gate, up)), gate and up
 // being the halves of one product (Shazeer 2020).
+//
+//   nn::Mlp mlp(scope / "mlp", {.width = 128, .hidden = 512});
 #pragma once
 
 #include "keymix/nn/layers/dropout.h"

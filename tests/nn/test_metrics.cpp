@@ -125,7 +125,7 @@ TEST_CASE("event files are records of events", "[unit]") {
   // Step 1000; summary { value { tag, simple_value } }.
   CHECK(all[2].substr(9) == std::string("\x10\xe8\x07\x2a\x13\x0a\x11\x0a\x0a"
                                         "train/loss\x15",
-                                        22) +
+                                        20) +
                                 std::string("\x00\x00\x80\x3e", 4));
   CHECK(message_of([&] {
           train::TensorBoardFile(folder / "none");

@@ -60,11 +60,11 @@ TEST_CASE("attention counts with its layer: one product per key projection, M ex
 TEST_CASE("a summary is a table of the tree", "[unit]") {
   nn::Mlp mlp(Generator(1), {.width = 100, .hidden = 100});
   CHECK(nn::summary(mlp, zeros({100, 100})) ==
-        "module           parameters       MFLOP   exps (10^6)   result MB\n"
-        "Mlp                  20,200       4.000         0.010       0.120\n"
-        "  up: Linear         10,100       2.000         0.010       0.080\n"
-        "  down: Linear       10,100       2.000         0.000       0.040\n"
-        "  dropout: Dropout           0       0.000         0.000       0.000");
+        "module                parameters       MFLOP   exps (10^6)   result MB\n"
+        "Mlp                       20,200       4.000         0.010       0.120\n"
+        "  up: Linear              10,100       2.000         0.010       0.080\n"
+        "  down: Linear            10,100       2.000         0.000       0.040\n"
+        "  dropout: Dropout             0       0.000         0.000       0.000");
   const NoGrad no_grad;
   CHECK(message_of([&] {
           nn::summary(mlp, zeros({1, 100}));

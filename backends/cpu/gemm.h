@@ -1,0 +1,31 @@
+// float32 matrix products with B packed once: a product of the size of a small transformer's layer
+// spends a quarter of its time in BLAS on copies of its operands, once for every panel that is
+// handed to it. Here one packed copy of B serves all panels, and A is read where it lies.
+#pragma once
+
+#include <cstdint>
+
+namespace keymix::cpu_backend {
+
+// y [m, n] = a [m, k] b [k, n] + bias. Element (i, j) of an operand lies at data + i row + j column,
+// and one of its two strides is 1; rows of y are dense, y_ld apart. bias [n] may be null.
+struct PackedProduct {
+  std::int64_t m, n, k;
+  const float* a;
+  std::int64_t a_row, a_column;
+  const float* b;
+  std::int64_t b_row, b_column;
+  const float* bias;
+  float* y;
+  std::int64_t y_ld;
+};
+
+// Whether packed_product is expected to beat BLAS: a rule of sizes and layouts alone, from
+// measurements. Never without SIMD.
+bool suits_packed_product(const PackedProduct& product);
+
+// Computes it on the thread pool; m, n, k > 0. The bits depend on the sizes and the SIMD target,
+// neither on the strides nor on the number of threads.
+void packed_product(const PackedProduct& product);
+
+}  // namespace keymix::cpu_backend

@@ -106,7 +106,8 @@ template <int R>
 void pack_strip(const float* a, std::int64_t a_row, std::int64_t a_column, std::int64_t k,
                 float* to) {
   if (a_row == 1) {
-    for (std::int64_t l = 0; l < k; ++l) std::memcpy(to + l * R, a + l * a_column, R * sizeof(float));
+    for (std::int64_t l = 0; l < k; ++l)
+      std::memcpy(to + l * R, a + l * a_column, R * sizeof(float));
   } else {
     for (std::int64_t l = 0; l < k; ++l)
       for (int r = 0; r < R; ++r) to[l * R + r] = a[r * a_row + l * a_column];
@@ -117,10 +118,11 @@ void pack_strip(const float* a, std::int64_t a_row, std::int64_t a_column, std::
 
 // c [R, width] = addend + a [R, k] b [k, width]. The addend is c itself, a bias (of addend_ld 0), or
 // null for zeros; the products are summed before it comes in, which keeps a long sum's error that
-// of its blocks. b is packed; a is packed, or its rows are a_row apart and dense.
+// of its blocks. b is packed. a: rows that are dense and a_row apart, or columns that are dense
+// and a_column apart, as those of a packed strip are.
 struct Tile {
   const float* a;
-  std::int64_t a_row;
+  std::int64_t a_row, a_column;
   const float* b;
   std::int64_t k;
   const float* addend;
@@ -160,8 +162,8 @@ template <int V, class Edge, std::size_t... I>
 HWY_INLINE void store_sums(const Tile& tile, Edge edge, const FloatVec* sums,
                            std::index_sequence<I...>) {
   const FloatTag d;
-  (edge.part(I % V).store(
-       sums[I], d, tile.c + static_cast<std::int64_t>(I / V) * tile.c_ld + I % V * kLanes),
+  (edge.part(I % V).store(sums[I], d,
+                          tile.c + static_cast<std::int64_t>(I / V) * tile.c_ld + I % V * kLanes),
    ...);
 }
 template <int V, class Edge, class Indices>
@@ -175,38 +177,37 @@ HWY_INLINE void add_row(FloatVec a, const FloatVec* b, FloatVec* sums, std::inde
   ((sums[I] = hn::MulAdd(a, b[I], sums[I])), ...);
 }
 
-// Row R of a strip in place lies at group[R / 3] + R % 3 row: three rows share a base register, as
-// an address may hold a register times 1 or 2.
-template <int V, bool kPacked, std::size_t... R>
+// Where rows are dense, row R lies at group[R / 3] + R % 3 a_row: three rows share a base register,
+// as an address may hold a register times 1 or 2.
+template <int V, bool kDenseColumns, std::size_t... R>
 HWY_INLINE void add_products(const float* const* groups, std::int64_t a_row, const float* b,
                              FloatVec* sums, std::index_sequence<R...>) {
   const FloatTag d;
   FloatVec factors[V];
   for (int v = 0; v < V; ++v) factors[v] = hn::Load(d, b + v * kLanes);
-  (add_row<V>(hn::Set(d, kPacked ? groups[0][R]
-                                 : groups[R / 3][static_cast<std::int64_t>(R % 3) * a_row]),
+  (add_row<V>(hn::Set(d, kDenseColumns ? groups[0][R]
+                                       : groups[R / 3][static_cast<std::int64_t>(R % 3) * a_row]),
               factors, sums + R * V, std::make_index_sequence<V>()),
    ...);
 }
 
-template <int R, int V, bool kPacked>
+template <int R, int V, bool kDenseColumns>
 void multiply_tile(const Tile& tile) {
   constexpr std::make_index_sequence<R * V> all{};
-  constexpr int kGroups = kPacked ? 1 : (R + 2) / 3;
+  constexpr int kGroups = kDenseColumns ? 1 : (R + 2) / 3;
   FloatVec sums[R * V];
   zero_sums(sums, all);
   // It is written when the sums are done: until then its lines have time to arrive.
   for (int r = 0; r < R; ++r)
-    for (std::int64_t j = 0; j < V * kLanes; j += kLine)
-      hwy::Prefetch(tile.c + r * tile.c_ld + j);
+    for (std::int64_t j = 0; j < V * kLanes; j += kLine) hwy::Prefetch(tile.c + r * tile.c_ld + j);
 
-  const std::int64_t a_row = tile.a_row;
+  const std::int64_t a_row = tile.a_row, a_step = kDenseColumns ? tile.a_column : 1;
   const float* groups[kGroups];
   for (int g = 0; g < kGroups; ++g) groups[g] = tile.a + g * 3 * a_row;
   const float* b = tile.b;
   for (std::int64_t l = 0; l < tile.k; ++l, b += kPanelWidth) {
-    add_products<V, kPacked>(groups, a_row, b, sums, std::make_index_sequence<R>());
-    for (int g = 0; g < kGroups; ++g) groups[g] += kPacked ? R : 1;
+    add_products<V, kDenseColumns>(groups, a_row, b, sums, std::make_index_sequence<R>());
+    for (int g = 0; g < kGroups; ++g) groups[g] += a_step;
   }
   if (tile.width == V * kLanes)
     finish_tile<V>(tile, WholeTile{}, sums, all);
@@ -220,7 +221,7 @@ using MultiplyTile = void (*)(const Tile&);
 using PackStrip = void (*)(const float*, std::int64_t, std::int64_t, std::int64_t, float*);
 
 struct StripKernels {
-  MultiplyTile multiply[2][2];  // one or two vectors wide; A in place or packed
+  MultiplyTile multiply[2][2];  // one or two vectors wide; rows or columns of A dense
   PackStrip pack;
 };
 template <int R>

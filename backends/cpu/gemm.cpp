@@ -5,7 +5,7 @@
 //
 //   packed B   [panels][k][kPanelWidth], the last one padded with zeros; written once, k n numbers
 //   a task     some strips of rows by some panels; nobody else writes its part of y
-//   A          read in place where its rows are dense; else a task packs its strips, block by block
+//   A          read in place, or packed by each task for its strips, block by block
 //   y          written once per block of k; all blocks but the first add to what is there
 //
 // Blocks of k follow each other in order, within a task: every element of y is the same sum whatever
@@ -85,8 +85,7 @@ void pack_strips(const PackedProduct& p, const PackedCut& cut, Range strips, Ran
   for (std::int64_t l = block.begin; l < block.end; l += kRun) {
     if (p.a_row == 1)
       for (std::int64_t next = l + kRun; next < std::min(l + 2 * kRun, block.end); ++next)
-        for (std::int64_t i = top; i < end; i += kLine)
-          hwy::Prefetch(p.a + i + next * p.a_column);
+        for (std::int64_t i = top; i < end; i += kLine) hwy::Prefetch(p.a + i + next * p.a_column);
     for (std::int64_t s = strips.begin; s < strips.end; ++s) {
       const Range rows = cut.strips[s];
       strip_kernels(rows.size())
@@ -101,26 +100,32 @@ void pack_strips(const PackedProduct& p, const PackedCut& cut, Range strips, Ran
 void multiply_block(const PackedProduct& p, const PackedCut& cut, Range strips, Range panels,
                     Range block, const float* packed_b, const float* packed_a) {
   const std::int64_t top = cut.strips.begin(strips.begin);
+  const bool dense_columns = packed_a != nullptr || p.a_column != 1;
   for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
     const std::int64_t column = panel * kPanelWidth;
     Tile tile{};
     tile.a_row = p.a_row;
+    tile.a_column = p.a_column;
     tile.b = packed_b + column * p.k + block.begin * kPanelWidth;
     tile.k = block.size();
     tile.c_ld = p.y_ld;
     tile.width = std::min(kPanelWidth, p.n - column);
     for (std::int64_t s = strips.begin; s < strips.end; ++s) {
       const Range rows = cut.strips[s];
-      tile.a = packed_a != nullptr ? packed_a + (rows.begin - top) * block.size()
-                                   : p.a + rows.begin * p.a_row + block.begin;
-      tile.c = p.y + rows.begin * p.y_ld + column;
-      tile.addend = tile.c;
-      tile.addend_ld = p.y_ld;
-      if (block.begin == 0) {
-        tile.addend = p.bias == nullptr ? nullptr : p.bias + column;
-        tile.addend_ld = 0;
+      if (packed_a != nullptr) {
+        tile.a = packed_a + (rows.begin - top) * block.size();
+        tile.a_column = rows.size();
+      } else {
+        tile.a = p.a + rows.begin * p.a_row + block.begin * p.a_column;
       }
-      strip_kernels(rows.size()).multiply[tile.width > kLanes][packed_a != nullptr](tile);
+      tile.c = p.y + rows.begin * p.y_ld + column;
+      if (block.begin > 0 || p.accumulate == Accumulate::yes) {
+        tile.addend = tile.c;
+        tile.addend_ld = p.y_ld;
+      } else if (p.bias != nullptr) {
+        tile.addend = p.bias + column;
+      }
+      strip_kernels(rows.size()).multiply[tile.width > kLanes][dense_columns](tile);
     }
   }
 }
@@ -143,9 +148,10 @@ constexpr std::int64_t kInnerBlock = 256;  // of k
 constexpr std::int64_t kMaxTaskRows = 192;
 // 50 microseconds on one core of an ordinary machine; large products get larger tasks.
 constexpr double kTaskFlops = 5e6, kManyTasks = 32;
-// A is packed although its rows are dense where a copy costs little beside its many uses: rows of a
-// wide matrix lie in the same sets of the caches.
-constexpr std::int64_t kManyColumns = 1024;
+// A is packed where a copy costs little beside its many uses: one whose columns are dense (a tile
+// uses 24 bytes of each cache line of 64), or a dense one, as rows of a wide matrix lie in the same
+// sets of the caches.
+constexpr std::int64_t kSomeColumns = 96, kManyColumns = 1024;
 constexpr std::int64_t kPackedPerTask = 32768;  // numbers of B
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -155,17 +161,17 @@ PackedCut cut_packed(const PackedProduct& p, TileShape tile) {
       2 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
   const auto wanted = static_cast<std::int64_t>(std::clamp(flops / kTaskFlops, 1.0, kManyTasks));
   const std::int64_t strips = divide_up(p.m, tile.rows), panels = divide_up(p.n, tile.columns);
-  const std::int64_t row_tasks =
-      std::min(strips, std::max(wanted, divide_up(p.m, kMaxTaskRows)));
+  const std::int64_t row_tasks = std::min(strips, std::max(wanted, divide_up(p.m, kMaxTaskRows)));
   const std::int64_t column_tasks = std::min(panels, divide_up(wanted, row_tasks));
   return {Parts(p.m, strips), Parts(p.k, divide_up(p.k, kInnerBlock)), Parts(strips, row_tasks),
-          Parts(panels, column_tasks), p.a_column != 1 || p.n >= kManyColumns};
+          Parts(panels, column_tasks), p.n >= (p.a_column == 1 ? kManyColumns : kSomeColumns)};
 }
 
 // In the order in which B lies: a row of all panels after the other, or panel by panel.
 void pack_b(const PackedProduct& p, TileShape tile, std::int64_t panels, float* packed) {
   const bool by_rows = p.b_column == 1;
-  parallel_for(by_rows ? p.k : panels, divide_up(kPackedPerTask, by_rows ? p.n : tile.columns * p.k),
+  parallel_for(by_rows ? p.k : panels,
+               divide_up(kPackedPerTask, by_rows ? p.n : tile.columns * p.k),
                [&](std::int64_t begin, std::int64_t end) {
                  if (by_rows)
                    HWY_DYNAMIC_DISPATCH(pack_b_rows)(p, begin, end, packed);
@@ -199,7 +205,7 @@ bool suits_packed_product(const PackedProduct& p) {
     return uses >= 128 || packed <= 8192 * uses;
   };
   if (!pays(p.k * p.n, p.m)) return false;
-  return p.a_column == 1 || ((p.n >= 48 || p.k <= 32) && pays(2 * p.m * p.k, p.n));
+  return p.a_column == 1 || pays(2 * p.m * p.k, p.n);
 }
 
 void packed_product(const PackedProduct& p) {
@@ -213,6 +219,33 @@ void packed_product(const PackedProduct& p) {
                  for (std::int64_t task = begin; task < end; ++task)
                    run_task(p, cut, task, packed_b.data());
                });
+}
+
+void multiply(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
+              std::int64_t k, const float* a, std::int64_t lda, const float* b, std::int64_t ldb,
+              Accumulate accumulate, float* c, std::int64_t ldc) {
+  const bool flip_a = transpose_a == Transpose::yes, flip_b = transpose_b == Transpose::yes;
+  const PackedProduct product{m,
+                              n,
+                              k,
+                              a,
+                              flip_a ? 1 : lda,
+                              flip_a ? lda : 1,
+                              b,
+                              flip_b ? 1 : ldb,
+                              flip_b ? ldb : 1,
+                              nullptr,
+                              c,
+                              ldc,
+                              accumulate};
+  if (suits_packed_product(product)) return packed_product(product);
+  gemm(transpose_a, transpose_b, m, n, k, 1.0F, a, lda, b, ldb, accumulate, c, ldc);
+}
+
+void multiply(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
+              std::int64_t k, const double* a, std::int64_t lda, const double* b, std::int64_t ldb,
+              Accumulate accumulate, double* c, std::int64_t ldc) {
+  gemm(transpose_a, transpose_b, m, n, k, 1.0, a, lda, b, ldb, accumulate, c, ldc);
 }
 
 }  // namespace keymix::cpu_backend

@@ -109,10 +109,10 @@ struct Operands {
     b.randomize(2);
     bias.randomize(3);
   }
-  void multiply(bool with_bias) {
+  void multiply(bool with_bias, cpu_backend::Accumulate accumulate = cpu_backend::Accumulate::no) {
     packed_product({a.rows, b.columns, a.columns, a.memory.data(), a.row_stride(),
                     a.column_stride(), b.memory.data(), b.row_stride(), b.column_stride(),
-                    with_bias ? bias.memory.data() : nullptr, y.memory.data(), y.ld});
+                    with_bias ? bias.memory.data() : nullptr, y.memory.data(), y.ld, accumulate});
   }
 };
 
@@ -129,8 +129,8 @@ void check_case(const Case& c) {
     for (std::int64_t j = 0; j < c.n; ++j) {
       double sum = c.bias ? static_cast<double>(operands.bias.at(0, j)) : 0, size = std::fabs(sum);
       for (std::int64_t l = 0; l < c.k; ++l) {
-        const double term = static_cast<double>(operands.a.at(i, l)) *
-                            static_cast<double>(operands.b.at(l, j));
+        const double term =
+            static_cast<double>(operands.a.at(i, l)) * static_cast<double>(operands.b.at(l, j));
         sum += term;
         size += std::fabs(term);
       }
@@ -235,4 +235,47 @@ TEST_CASE("packed product: NaN and infinity arrive where they belong", "[unit]")
         }
     }
   });
+}
+
+TEST_CASE("packed product: adds to y", "[unit]") {
+  for_each_simd_target([](const char* target) {
+    INFO("SIMD target " << target);
+    for (const Case& c : {Case{14, 19, 40}, Case{30, 64, 600, true}, Case{5, 1030, 20}}) {
+      Operands once(c), twice(c);
+      once.multiply(false);
+      twice.y.randomize(4);
+      const std::vector<float> before = result(twice);
+      twice.multiply(false, cpu_backend::Accumulate::yes);
+      const std::vector<float> product = result(once), sums = result(twice);
+      double worst = 0;
+      for (std::size_t i = 0; i < sums.size(); ++i)
+        worst = std::max(worst, std::fabs(static_cast<double>(sums[i]) - before[i] - product[i]));
+      CHECK(worst <= 1e-6 * static_cast<double>(c.k));
+    }
+  });
+}
+
+// Shapes that go to the packed product and shapes that go to BLAS, by what both know of strides.
+TEST_CASE("packed product: multiply, whichever computes it", "[unit]") {
+  using cpu_backend::Accumulate;
+  using cpu_backend::Transpose;
+  for (const Case& c : {Case{64, 64, 32, false, true}, Case{64, 32, 64, true, false, false, 3},
+                        Case{2, 70, 30, true, true}, Case{40, 3, 9}, Case{6, 300, 500}}) {
+    INFO("m " << c.m << ", n " << c.n << ", k " << c.k);
+    Operands operands(c), wanted(c);
+    wanted.multiply(false);
+    const auto run = [&](Accumulate accumulate) {
+      cpu_backend::multiply(c.transpose_a ? Transpose::yes : Transpose::no,
+                            c.transpose_b ? Transpose::yes : Transpose::no, c.m, c.n, c.k,
+                            operands.a.memory.data(), operands.a.ld, operands.b.memory.data(),
+                            operands.b.ld, accumulate, operands.y.memory.data(), operands.y.ld);
+    };
+    run(Accumulate::no);
+    run(Accumulate::yes);
+    const std::vector<float> twice = result(operands), once = result(wanted);
+    double worst = 0;
+    for (std::size_t i = 0; i < once.size(); ++i)
+      worst = std::max(worst, std::fabs(static_cast<double>(twice[i]) - 2.0 * once[i]));
+    CHECK(worst <= 1e-6 * static_cast<double>(c.k));
+  }
 }

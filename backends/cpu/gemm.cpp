@@ -146,25 +146,32 @@ namespace {
 
 constexpr std::int64_t kInnerBlock = 256;  // of k
 constexpr std::int64_t kMaxTaskRows = 192;
-// 50 microseconds on one core of an ordinary machine; large products get larger tasks.
-constexpr double kTaskFlops = 5e6, kManyTasks = 32;
-// A is packed where a copy costs little beside its many uses: one whose columns are dense (a tile
-// uses 24 bytes of each cache line of 64), or a dense one, as rows of a wide matrix lie in the same
-// sets of the caches.
-constexpr std::int64_t kSomeColumns = 96, kManyColumns = 1024;
-constexpr std::int64_t kPackedPerTask = 32768;  // numbers of B
+// 40 microseconds on one core of an ordinary machine; large products get larger tasks. Their number
+// is a multiple of 4, for even shares.
+constexpr double kTaskFlops = 4e6, kManyTasks = 32;
+constexpr std::int64_t kPackedPerTask = 16384;  // numbers of B
+constexpr std::int64_t kMaxPacked = 1 << 22;    // 16 MiB: more working memory is BLAS's turn
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// A is packed where its copy costs little beside its many uses: dense rows of a wide matrix lie in
+// the same sets of the caches; of dense columns a tile uses 24 bytes of each line of 64, and the
+// rest must still be near when the next strip comes.
+bool packs_a(const PackedProduct& p) {
+  if (p.a_column == 1) return p.n >= 1024;
+  return p.n >= (p.a_column < 256 ? 512 : 96);
+}
 
 PackedCut cut_packed(const PackedProduct& p, TileShape tile) {
   const double flops =
       2 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
-  const auto wanted = static_cast<std::int64_t>(std::clamp(flops / kTaskFlops, 1.0, kManyTasks));
+  auto wanted = static_cast<std::int64_t>(std::clamp(flops / kTaskFlops, 1.0, kManyTasks));
+  if (wanted > 2) wanted = divide_up(wanted, 4) * 4;
   const std::int64_t strips = divide_up(p.m, tile.rows), panels = divide_up(p.n, tile.columns);
   const std::int64_t row_tasks = std::min(strips, std::max(wanted, divide_up(p.m, kMaxTaskRows)));
   const std::int64_t column_tasks = std::min(panels, divide_up(wanted, row_tasks));
   return {Parts(p.m, strips), Parts(p.k, divide_up(p.k, kInnerBlock)), Parts(strips, row_tasks),
-          Parts(panels, column_tasks), p.n >= (p.a_column == 1 ? kManyColumns : kSomeColumns)};
+          Parts(panels, column_tasks), packs_a(p)};
 }
 
 // In the order in which B lies: a row of all panels after the other, or panel by panel.
@@ -204,7 +211,7 @@ bool suits_packed_product(const PackedProduct& p) {
   const auto pays = [](std::int64_t packed, std::int64_t uses) {
     return uses >= 128 || packed <= 8192 * uses;
   };
-  if (!pays(p.k * p.n, p.m)) return false;
+  if (!pays(p.k * p.n, p.m) || p.k * p.n > kMaxPacked) return false;
   return p.a_column == 1 || pays(2 * p.m * p.k, p.n);
 }
 
@@ -224,20 +231,18 @@ void packed_product(const PackedProduct& p) {
 void multiply(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
               std::int64_t k, const float* a, std::int64_t lda, const float* b, std::int64_t ldb,
               Accumulate accumulate, float* c, std::int64_t ldc) {
-  const bool flip_a = transpose_a == Transpose::yes, flip_b = transpose_b == Transpose::yes;
-  const PackedProduct product{m,
-                              n,
-                              k,
-                              a,
-                              flip_a ? 1 : lda,
-                              flip_a ? lda : 1,
-                              b,
-                              flip_b ? 1 : ldb,
-                              flip_b ? ldb : 1,
-                              nullptr,
-                              c,
-                              ldc,
-                              accumulate};
+  const auto row = [](Transpose transpose, std::int64_t ld) {
+    return transpose == Transpose::yes ? 1 : ld;
+  };
+  const auto column = [](Transpose transpose, std::int64_t ld) {
+    return transpose == Transpose::yes ? ld : 1;
+  };
+  PackedProduct product{m, n, k, a, row(transpose_a, lda), column(transpose_a, lda), b};
+  product.b_row = row(transpose_b, ldb);
+  product.b_column = column(transpose_b, ldb);
+  product.y = c;
+  product.y_ld = ldc;
+  product.accumulate = accumulate;
   if (suits_packed_product(product)) return packed_product(product);
   gemm(transpose_a, transpose_b, m, n, k, 1.0F, a, lda, b, ldb, accumulate, c, ldc);
 }

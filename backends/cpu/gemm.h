@@ -17,10 +17,10 @@ struct PackedProduct {
   const float* a;
   std::int64_t a_row, a_column;
   const float* b;
-  std::int64_t b_row, b_column;
-  const float* bias;
-  float* y;
-  std::int64_t y_ld;
+  std::int64_t b_row = 0, b_column = 0;
+  const float* bias = nullptr;
+  float* y = nullptr;
+  std::int64_t y_ld = 0;
   Accumulate accumulate = Accumulate::no;
 };
 

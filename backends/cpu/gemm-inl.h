@@ -31,8 +31,8 @@ using FloatTag = hn::ScalableTag<float>;
 using FloatVec = hn::Vec<FloatTag>;
 
 // A tile's sums stay in registers: kTileRows x 2 of the 16 (32 with AVX-512 and on ARM), which
-// leaves two for B and one or two for what is on its way. 12 sums hide the latency of fma (4 cycles,
-// two a cycle) and use a loaded number of B six times.
+// leaves two for B and one or two for what is on its way. 12 sums hide the latency of fma (4
+// cycles, two a cycle) and use a loaded number of B six times.
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
 constexpr int kTileRows = 12;
 #elif HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
@@ -63,8 +63,8 @@ HWY_INLINE void transpose_4x4(const float* from, std::int64_t from_ld, float* to
 }
 #endif
 
-// Rows [begin, end) of B, which are dense: of each, the parts of all panels. Panels lie kPanelWidth k
-// apart; columns beyond n are zeros.
+// Rows [begin, end) of B, which are dense: of each, the parts of all panels. Panels lie
+// kPanelWidth k apart; columns beyond n are zeros.
 HWY_INLINE void pack_rows(const PackedProduct& p, std::int64_t begin, std::int64_t end,
                           float* packed) {
   const std::int64_t whole = p.n / kPanelWidth, width = p.n % kPanelWidth;
@@ -116,10 +116,10 @@ void pack_strip(const float* a, std::int64_t a_row, std::int64_t a_column, std::
 
 // --- The register tile ---
 
-// c [R, width] = addend + a [R, k] b [k, width]. The addend is c itself, a bias (of addend_ld 0), or
-// null for zeros; the products are summed before it comes in, which keeps a long sum's error that
-// of its blocks. b is packed. a: rows that are dense and a_row apart, or columns that are dense
-// and a_column apart, as those of a packed strip are.
+// c [R, width] = addend + a [R, k] b [k, width]. The addend is c itself, a bias (of addend_ld 0),
+// or null for zeros; the products are summed before it comes in, which keeps a long sum's error
+// that of its blocks. b is packed. a: rows that are dense and a_row apart, or columns that are
+// dense and a_column apart, as those of a packed strip are.
 struct Tile {
   const float* a;
   std::int64_t a_row, a_column;

@@ -8,8 +8,8 @@
 //   A          read in place, or packed by each task for its strips, block by block
 //   y          written once per block of k; all blocks but the first add to what is there
 //
-// Blocks of k follow each other in order, within a task: every element of y is the same sum whatever
-// the number of threads.
+// Blocks of k follow each other in order, within a task: every element of y is the same sum
+// whatever the number of threads.
 #include "keymix/backends/cpu/gemm.h"
 
 #include "keymix/backends/cpu/allocator.h"

@@ -9,9 +9,9 @@
 
 namespace keymix::cpu_backend {
 
-// y [m, n] = a [m, k] b [k, n] + bias, or y += a b, which takes no bias. Element (i, j) of an operand
-// lies at data + i row + j column, and one of its two strides is 1; rows of y are dense, y_ld apart.
-// bias [n] may be null.
+// y [m, n] = a [m, k] b [k, n] + bias, or y += a b, which takes no bias. Element (i, j) of an
+// operand lies at data + i row + j column, and one of its two strides is 1; rows of y are dense,
+// y_ld apart. bias [n] may be null.
 struct PackedProduct {
   std::int64_t m, n, k;
   const float* a;

@@ -16,8 +16,8 @@
 // the batch are made in order afterwards: the bits don't depend on the number of threads.
 #include "keymix/backends/cpu/allocator.h"
 #include "keymix/backends/cpu/attention_common.h"
-#include "keymix/backends/cpu/blas.h"
 #include "keymix/backends/cpu/cpu_backend.h"
+#include "keymix/backends/cpu/gemm.h"
 #include "keymix/backends/cpu/parallel.h"
 
 #include <algorithm>
@@ -186,8 +186,8 @@ class Backward {
     const HeadRows<const T> value = p_.value(at.b, at.h),
                             dout = head_rows<const T>(args_.dout, at.b, at.h);
     p_.score_products(at, buffers.products, buffers.tile);
-    gemm(Transpose::no, Transpose::yes, at.rows, at.columns, p_.value_width, T{1}, dout.row(at.i0),
-         dout.ld, value.row(at.j0), value.ld, Accumulate::no, buffers.dweights, ld);
+    multiply(Transpose::no, Transpose::yes, at.rows, at.columns, p_.value_width, dout.row(at.i0),
+             dout.ld, value.row(at.j0), value.ld, Accumulate::no, buffers.dweights, ld);
     const bool drops = args_.dropout.p > 0;
     if (drops)
       dropout_tile(args_.dropout, at.b * p_.heads + at.h, at.i0, at.j0, at.rows, at.columns, ld,
@@ -220,18 +220,18 @@ class Backward {
     const HeadRows<const T> query = p_.query(at.b, at.h),
                             dout = head_rows<const T>(args_.dout, at.b, at.h);
     if (const HeadRows<T> dv = dvalue(at.b, at.h); dv.data != nullptr)
-      gemm(Transpose::yes, Transpose::no, at.columns, p_.value_width, at.rows, T{1},
-           buffers.weights, ld, dout.row(at.i0), dout.ld, Accumulate::yes, dv.row(at.j0), dv.ld);
+      multiply(Transpose::yes, Transpose::no, at.columns, p_.value_width, at.rows, buffers.weights,
+               ld, dout.row(at.i0), dout.ld, Accumulate::yes, dv.row(at.j0), dv.ld);
     const HeadRows<T> dq = dquery(at.b, at.h);
     for (int product = 0; product < p_.products; ++product) {
       const T* dproduct = buffers.dproducts + product * buffers.tile;
       const HeadRows<const T> key = p_.key(product, at.b, at.h);
       if (dq.data != nullptr)
-        gemm(Transpose::no, Transpose::no, at.rows, p_.width, at.columns, T{1}, dproduct, ld,
-             key.row(at.j0), key.ld, Accumulate::yes, dq.row(at.i0), dq.ld);
+        multiply(Transpose::no, Transpose::no, at.rows, p_.width, at.columns, dproduct, ld,
+                 key.row(at.j0), key.ld, Accumulate::yes, dq.row(at.i0), dq.ld);
       if (const HeadRows<T> dk = dkey(product, at.b, at.h); dk.data != nullptr)
-        gemm(Transpose::yes, Transpose::no, at.columns, p_.width, at.rows, T{1}, dproduct, ld,
-             query.row(at.i0), query.ld, Accumulate::yes, dk.row(at.j0), dk.ld);
+        multiply(Transpose::yes, Transpose::no, at.columns, p_.width, at.rows, dproduct, ld,
+                 query.row(at.i0), query.ld, Accumulate::yes, dk.row(at.j0), dk.ld);
     }
   }
 

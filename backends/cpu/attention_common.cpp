@@ -1,6 +1,6 @@
 #include "keymix/backends/cpu/attention_common.h"
 
-#include "keymix/backends/cpu/blas.h"
+#include "keymix/backends/cpu/gemm.h"
 
 #include <limits>
 
@@ -104,8 +104,8 @@ void AttentionProblem<T>::score_products(const TilePosition& at, T* tiles,
   const HeadRows<const T> q = query(at.b, at.h);
   for (int product = 0; product < products; ++product) {
     const HeadRows<const T> k = key(product, at.b, at.h);
-    gemm(Transpose::no, Transpose::yes, at.rows, at.columns, width, T{1}, q.row(at.i0), q.ld,
-         k.row(at.j0), k.ld, Accumulate::no, tiles + product * size, tile_ld());
+    multiply(Transpose::no, Transpose::yes, at.rows, at.columns, width, q.row(at.i0), q.ld,
+             k.row(at.j0), k.ld, Accumulate::no, tiles + product * size, tile_ld());
   }
 }
 

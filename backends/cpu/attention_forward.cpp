@@ -3,8 +3,8 @@
 // of M keys costs M score products and one value product. Saves the output and the logsumexp.
 #include "keymix/backends/cpu/allocator.h"
 #include "keymix/backends/cpu/attention_common.h"
-#include "keymix/backends/cpu/blas.h"
 #include "keymix/backends/cpu/cpu_backend.h"
+#include "keymix/backends/cpu/gemm.h"
 #include "keymix/backends/cpu/parallel.h"
 
 #include <algorithm>
@@ -77,9 +77,9 @@ void forward_rows(const AttentionForwardArgs& args, const AttentionProblem<T>& p
                  SoftmaxStep<T>{buffers.maximum, buffers.sum, buffers.weights,
                                 drops ? buffers.dropout : nullptr, out.row(at.i0), p.value_width,
                                 out.ld, first});
-    gemm(Transpose::no, Transpose::no, at.rows, p.value_width, at.columns, T{1}, buffers.weights,
-         ld, value.row(at.j0), value.ld, first ? Accumulate::no : Accumulate::yes, out.row(at.i0),
-         out.ld);
+    multiply(Transpose::no, Transpose::no, at.rows, p.value_width, at.columns, buffers.weights, ld,
+             value.row(at.j0), value.ld, first ? Accumulate::no : Accumulate::yes, out.row(at.i0),
+             out.ld);
   }
   finish_rows(args, p, at, visible > 0, buffers);
 }

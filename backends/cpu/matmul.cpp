@@ -1,8 +1,11 @@
-// Matrix products. BLAS computes panels, the thread pool shares them out. How a product is cut
-// depends on its shape alone, so the bits don't depend on the number of threads.
+// Matrix products. float32 products of ordinary sizes go to our own kernel (gemm.h), which packs
+// once what BLAS packs for every panel; for the others BLAS computes panels, and the thread pool
+// shares them out. Who computes a product and how it is cut depends on its shape alone, so the bits
+// don't depend on the number of threads.
 #include "keymix/backends/cpu/allocator.h"
 #include "keymix/backends/cpu/blas.h"
 #include "keymix/backends/cpu/cpu_backend.h"
+#include "keymix/backends/cpu/gemm.h"
 #include "keymix/backends/cpu/parallel.h"
 
 #include <algorithm>
@@ -197,6 +200,24 @@ void run_inner_parts(const BlasProduct<T>& product, std::int64_t m, std::int64_t
   });
 }
 
+// Product `t` of a problem whose y is row-major.
+PackedProduct packed_of(const Problem<float>& p, std::int64_t t) {
+  return {p.m, p.n, p.k, p.a.data + batch_offset(p.batch, p.a, t), p.a.row, p.a.column,
+          p.b.data + batch_offset(p.batch, p.b, t), p.b.row, p.b.column, nullptr,
+          p.y.data + batch_offset(p.batch, p.y, t), p.y.row};
+}
+
+// Small products are handed out whole; large ones, one after the other, share their parts out.
+void run_packed_products(const Problem<float>& p) {
+  const std::int64_t batches = p.batch.numel();
+  const double time = product_time(p.m, p.n, p.k, sizeof(float));
+  const auto run = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) packed_product(packed_of(p, t));
+  };
+  if (batches == 1 || time >= kLongTaskTime) return run(0, batches);
+  parallel_for(batches, static_cast<std::int64_t>(std::max(1.0, kTaskTime / time)), run);
+}
+
 // y is row-major, k > 0, and no size is 0.
 template <typename T>
 void run_products(const Problem<T>& p, Layout a_layout, Layout b_layout, std::int64_t y_ld) {
@@ -205,6 +226,8 @@ void run_products(const Problem<T>& p, Layout a_layout, Layout b_layout, std::in
   if (cut.inner_parts > 1)
     return run_inner_parts<T>({p.a.data, p.b.data, a_layout, b_layout}, p.m, p.n, p.k, p.y.data,
                               y_ld, cut);
+  if constexpr (std::is_same_v<T, float>)
+    if (suits_packed_product(packed_of(p, 0))) return run_packed_products(p);
   parallel_for(batches * cut.panels(), cut.grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t t = task / cut.panels(), panel = task % cut.panels();
@@ -327,6 +350,16 @@ bool float_linear(const LinearArgs& args) {
   if (!x_layout || !w_layout || !y_layout || y_layout->transpose == Transpose::yes) return false;
   if (args.bias && out > 1 && args.bias.strides[0] != 1) return false;
   if (rows == 0 || out == 0) return true;
+  if constexpr (std::is_same_v<T, float>) {
+    const PackedProduct product{rows, out, in, args.x.as<T>(), args.x.strides[0],
+                                args.x.strides[1], args.weight.as<T>(), args.weight.strides[1],
+                                args.weight.strides[0], args.bias.as<T>(), args.y.as<T>(),
+                                y_layout->ld};
+    if (suits_packed_product(product)) {
+      packed_product(product);
+      return true;
+    }
+  }
 
   const Layout weight{w_layout->transpose == Transpose::yes ? Transpose::no : Transpose::yes,
                       w_layout->ld};

@@ -19,8 +19,8 @@ struct CheckpointOptions {
   std::vector<Generator*> generators = {};
 };
 
-// function(inputs), recorded as one node. Gradients flow to the inputs and to every parameter that
-// `function` reaches by itself; what it captures must outlive the graph. With create_graph the
+// function(inputs), recorded as one node. Gradients flow to the inputs and to everything that
+// `function` reaches by itself, parameters or not; what it captures must outlive the graph. With create_graph the
 // second pass is recorded. `function` must compute the same both times.
 Tensor checkpoint(const std::function<Tensor(const TensorList&)>& function,
                   const TensorList& inputs, CheckpointOptions options = {});

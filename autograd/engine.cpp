@@ -39,7 +39,7 @@ class Engine {
   }
 
   // Restricts the walk to paths that end in these tensors.
-  void want_only(const TensorList& inputs);
+  void want_only(const TensorList& inputs, bool stop_there);
   void run(TensorList* captured);
 
  private:
@@ -62,6 +62,7 @@ class Engine {
   std::unordered_map<Node*, std::vector<Capture>> captures_;
   std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, LaterFirst> ready_;
   bool accumulate_into_leaves_ = true;
+  bool stop_at_captures_ = false;
 };
 
 // Depth-first with an explicit stack (a chain of 100,000 nodes must not overflow the real one):
@@ -85,8 +86,9 @@ void Engine::discover(const std::shared_ptr<Node>& root) {
   }
 }
 
-void Engine::want_only(const TensorList& inputs) {
+void Engine::want_only(const TensorList& inputs, bool stop_there) {
   accumulate_into_leaves_ = false;
+  stop_at_captures_ = stop_there;
   for (auto& [node, state] : states_) state.wanted = false;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     Node* node = inputs[i].impl().node.get();
@@ -196,7 +198,8 @@ void Engine::run_node(const std::shared_ptr<Node>& node, NodeState& state) {
     needs[i] = input != nullptr && states_[input].wanted;
     any = any || needs[i];
   }
-  if (!reached || !any) {  // nothing flows through: its inputs must not wait for it
+  const bool stops = stop_at_captures_ && captures_.contains(node.get());
+  if (!reached || !any || stops) {  // nothing flows through: its inputs must not wait for it
     for (const Edge& edge : node->inputs)
       if (edge.node) arrive(edge);
     return;
@@ -293,7 +296,7 @@ TensorList grad(const TensorList& outputs, const TensorList& inputs, const Tenso
   for (std::size_t i = 0; i < outputs.size(); ++i)
     engine.add_root(outputs[i], root_cotangent("grad", outputs[i],
                                                cotangents.empty() ? Tensor() : cotangents[i]));
-  engine.want_only(inputs);
+  engine.want_only(inputs, options.stop_at_inputs);
   TensorList gradients(inputs.size());
   engine.run(&gradients);
   for (std::size_t i = 0; i < inputs.size(); ++i)

@@ -13,6 +13,9 @@ struct GradOptions {
   bool retain_graph = false;
   bool create_graph = false;  // implies retain_graph
   bool allow_unused = false;  // an input the outputs do not depend on gives an undefined tensor
+  // Partial derivatives: paths from one input through another do not count, nor is anything behind
+  // an input that is no leaf looked at.
+  bool stop_at_inputs = false;
 };
 
 // d(sum of outputs * cotangents) / d(inputs), without touching any leaf's grad(). A missing

@@ -351,7 +351,10 @@ SafetensorsFile read_safetensors(const std::string& path) {
 
   SafetensorsFile result;
   result.metadata = std::move(header.metadata);
-  if (result.metadata.contains("checksum")) verify_checksum(op, file->bytes(), header_text);
+  // A key of this name may mean something else to another program.
+  if (const auto found = result.metadata.find("checksum");
+      found != result.metadata.end() && found->second.starts_with("crc32:"))
+    verify_checksum(op, file->bytes(), header_text);
   for (const Entry& entry : header.entries)
     result.tensors.emplace(entry.name, make_entry(op, file, data, entry));
   return result;

@@ -27,7 +27,7 @@ struct SafetensorsOptions {
 // Reads a file by mapping it: tensors view the mapping (read-only, CPU) and keep it alive.
 // Data that is not aligned to its element size is copied. Throws Error on a missing, empty,
 // truncated or malformed file, overlapping or out-of-range tensors, unknown dtypes, and when the
-// file has a checksum that its bytes do not have.
+// file has a checksum (as below) that its bytes do not have.
 SafetensorsFile read_safetensors(const std::string& path);
 
 // Writes CPU tensors (any strides) in name order. Atomic: a temporary file in the same folder,

@@ -219,7 +219,10 @@ Tensor& Tensor::index_put_(const std::vector<IndexItem>& items, const Tensor& va
   const Tensor flat = positions.reshape({positions.numel()});
   const std::int64_t extent = static_cast<std::int64_t>(flat.max().item<std::int64_t>()) + 1;
   const Tensor memory = detail::make_view(*this, {extent}, {1});
-  const Tensor source = values.to(dtype())
+  // Memory that the values share with the target is read whole before it is written.
+  const bool overlaps = values.impl().storage == impl().storage;
+  const Tensor source = (overlaps ? values.clone() : values)
+                            .to(dtype())
                             .to(device())
                             .expand(positions.shape())
                             .contiguous()

@@ -30,9 +30,9 @@ void print_row(const char* title, const std::string& text) {
 }
 
 void write_text(language_model::Trained& trained, const language_model::Options& options) {
-  const std::vector<std::int64_t> prompt = trained.vocabulary.encode("--prompt", options.prompt);
+  const std::vector<std::int64_t> prompt = trained.vocabulary.prompt("--prompt", options.prompt);
   keymix::Generator rng(options.seed);
-  fmt::print("{}", options.prompt == "\n" ? "" : options.prompt);
+  fmt::print("{}", options.prompt);
   for (const std::int64_t token :
        keymix::generate(*trained.model, prompt, options.generation, rng)) {
     fmt::print("{}", trained.vocabulary.decode(token));

@@ -113,6 +113,8 @@ void add_training_flags(CLI::App& app, Options& options) {
   const Adder run{app, "Run"};
   run("--out", training.out, "folder for checkpoints, metrics and curves", "FOLDER");
   app.add_flag("--resume", training.resume, "go on from the checkpoint in --out")->group("Run");
+  app.add_flag("--overwrite", training.overwrite, "begin anew where --out has a checkpoint")
+      ->group("Run");
   run("--threads", options.threads, "threads", "N");
 }
 

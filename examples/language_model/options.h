@@ -31,6 +31,7 @@ struct TrainOptions {
   std::string text = {};
   std::string out = "runs/language_model";
   bool resume = false;
+  bool overwrite = false;
   std::int64_t steps = 2000;
   std::int64_t batch = 12;
   std::int64_t warmup = 100;
@@ -51,7 +52,7 @@ struct Options {
   TrainOptions training = {};
   // generate and evaluate
   std::string from = {};  // a folder of a training, or a checkpoint
-  std::string prompt = "\n";
+  std::string prompt = {};  // empty: a line break, or the first character that the model knows
   std::uint64_t seed = 1;
   keymix::GenerateOptions generation = {.length = 200};
 };

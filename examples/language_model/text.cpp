@@ -21,6 +21,23 @@ std::size_t character_bytes(unsigned char lead) {
   return lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
 }
 
+// Longer forms of shorter characters, surrogates, and what lies beyond Unicode show in the second byte.
+bool second_byte_fits(char lead, char second) {
+  const auto byte = static_cast<unsigned char>(second);
+  switch (static_cast<unsigned char>(lead)) {
+    case 0xe0:
+      return byte >= 0xa0;
+    case 0xed:
+      return byte < 0xa0;
+    case 0xf0:
+      return byte >= 0x90;
+    case 0xf4:
+      return byte < 0x90;
+    default:
+      return true;
+  }
+}
+
 // Non-printing characters as their codes, for messages.
 std::string shown(const std::string& character) {
   const auto byte = static_cast<unsigned char>(character[0]);
@@ -34,6 +51,7 @@ std::vector<std::string> characters(const std::string& what, const std::string& 
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t bytes = character_bytes(static_cast<unsigned char>(text[at]));
     bool valid = bytes > 0 && at + bytes <= text.size();
+    if (valid && bytes > 1) valid = second_byte_fits(text[at], text[at + 1]);
     for (std::size_t i = 1; valid && i < bytes; ++i)
       valid = (static_cast<unsigned char>(text[at + i]) & 0xc0) == 0x80;
     if (!valid)
@@ -77,6 +95,13 @@ std::vector<std::int64_t> Vocabulary::encode(const std::string& what,
     tokens.push_back(found->second);
   }
   return tokens;
+}
+
+std::vector<std::int64_t> Vocabulary::prompt(const std::string& what,
+                                             const std::string& text) const {
+  if (!text.empty()) return encode(what, text);
+  const auto line_break = tokens_.find("\n");
+  return {line_break == tokens_.end() ? 0 : line_break->second};
 }
 
 const std::string& Vocabulary::decode(std::int64_t token) const {

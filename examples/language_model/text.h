@@ -24,6 +24,8 @@ class Vocabulary {
 
   // Throws keymix::Error, starting with `what`, on a character that is not in the vocabulary.
   std::vector<std::int64_t> encode(const std::string& what, const std::string& text) const;
+  // The same for what a text shall go on from; empty stands for a line break, or the first character.
+  std::vector<std::int64_t> prompt(const std::string& what, const std::string& text) const;
   const std::string& decode(std::int64_t token) const;
 
   std::int64_t size() const { return std::ssize(characters_); }

@@ -10,6 +10,18 @@ namespace language_model {
 
 using namespace keymix;
 
+namespace {
+
+// FNV-1a, to tell one text from another.
+std::uint64_t hash(const std::vector<std::int64_t>& tokens) {
+  std::uint64_t value = 0xcbf29ce484222325;
+  for (const std::int64_t token : tokens)
+    value = (value ^ static_cast<std::uint64_t>(token)) * 0x100000001b3;
+  return value;
+}
+
+}  // namespace
+
 double mean_loss(nn::LanguageModel& model, const Tensor& tokens) {
   const NoGrad no_grad;
   double sum = 0;
@@ -43,7 +55,7 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
       {.length = options.model.context, .batch = training.batch, .seed = training.seed});
   Metadata config = options.model.metadata();
   config["vocabulary"] = vocabulary.text();
-  config["characters"] = std::to_string(corpus.tokens.size());
+  config["text"] = fmt::format("{} characters, {:016x}", corpus.tokens.size(), hash(corpus.tokens));
   config["steps"] = std::to_string(training.steps);
   config["batch"] = std::to_string(training.batch);
   config["warmup"] = std::to_string(training.warmup);
@@ -62,6 +74,7 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
        .items_per_step = static_cast<double>(training.batch * options.model.context),
        .item = "char",
        .resume = training.resume,
+       .overwrite = training.overwrite,
        .config = config,
        .resume_hint = "the same command with --resume",
        .progress = progress});

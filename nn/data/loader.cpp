@@ -7,17 +7,24 @@ SamplerWalk::SamplerWalk(std::shared_ptr<const Sampler> sampler, LoaderPosition 
   check(position.epoch >= 0 && position.batch >= 0,
         "DataLoader: impossible position; got epoch {}, batch {}; needed 0 or more", position.epoch,
         position.batch);
-  plan_ = sampler_->batches(position.epoch);
+  indices();
+}
+
+const Indices& SamplerWalk::indices() {
+  if (planned_ != position_.epoch) {
+    plan_ = sampler_->batches(position_.epoch);
+    planned_ = position_.epoch;
+  }
   check(!plan_.empty(), "DataLoader: the sampler has no batch in epoch {}; needed one or more",
-        position.epoch);
-  check(position.batch < std::ssize(plan_),
+        position_.epoch);
+  check(position_.batch < std::ssize(plan_),
         "DataLoader: there is no such position; got batch {} of epoch {}; it has {}",
-        position.batch, position.epoch, plan_.size());
+        position_.batch, position_.epoch, plan_.size());
+  return plan_[static_cast<std::size_t>(position_.batch)];
 }
 
 void SamplerWalk::advance() {
-  if (++position_.batch < std::ssize(plan_)) return;
-  *this = SamplerWalk(std::move(sampler_), {position_.epoch + 1, 0});
+  if (++position_.batch == std::ssize(plan_)) position_ = {position_.epoch + 1, 0};
 }
 
 }  // namespace keymix::data

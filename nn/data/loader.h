@@ -49,15 +49,16 @@ class SamplerWalk {
   // Throws Error unless the position exists.
   SamplerWalk(std::shared_ptr<const Sampler> sampler, LoaderPosition position);
 
-  const Indices& indices() const { return plan_[static_cast<std::size_t>(position_.batch)]; }
+  // The batch at the position. Throws Error when its epoch has none.
+  const Indices& indices();
   LoaderPosition position() const { return position_; }
-  std::int64_t batches_per_epoch() const { return std::ssize(plan_); }
   void advance();  // into the next epoch after the last batch
 
  private:
   std::shared_ptr<const Sampler> sampler_;
   LoaderPosition position_;
-  std::vector<Indices> plan_;  // of position_.epoch
+  std::vector<Indices> plan_;
+  std::int64_t planned_ = -1;  // the epoch of plan_
 };
 
 template <typename Batch>

@@ -46,7 +46,7 @@ TextWindows::TextWindows(Tensor tokens, TextWindowsOptions options)
 }
 
 TextBatch TextWindows::next() {
-  // Window i of all batches has words of its own: two, should one be drawn again by next_below.
+  // Every batch has counters of its own, more than it ever draws.
   constexpr std::uint64_t kWordsPerBatch = std::uint64_t{1} << 20;
   Generator rng(PhiloxState{options_.seed, static_cast<std::uint64_t>(position_) * kWordsPerBatch});
   std::vector<std::int64_t> starts;

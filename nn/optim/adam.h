@@ -35,6 +35,7 @@ class Adam : public Optimizer {
   Adam(std::string name, std::vector<ParameterGroup> groups, AdamOptions options, bool decoupled);
   void update(const ParameterGroup& group, std::span<ParameterState* const> states,
               const Rates& rates) override;
+  bool keeps_second_moments() const override { return true; }
 
  private:
   AdamOptions options_;

@@ -120,6 +120,15 @@ void Optimizer::load_state_dict(const NamedTensors& dict) {
                       .step = steps[i],
                       .first_moment = moment(parameter, ".first_moment"),
                       .second_moment = moment(parameter, ".second_moment")});
+    const ParameterState& state = loaded.back();
+    const bool second = keeps_second_moments() && state.step > 0;
+    check(state.step >= 0 && state.second_moment.defined() == second &&
+              (!second || state.first_moment.defined()),
+          "{}: the state is that of another optimiser; '{}' has {} updates, {} first and {} second "
+          "moment; needed {}",
+          name_, parameter.name, state.step, state.first_moment.defined() ? "a" : "no",
+          state.second_moment.defined() ? "a" : "no",
+          keeps_second_moments() ? "both, or none before the first update" : "no second one");
   }
   check(used == dict.size(),
         "{}: the state has {} tensors; {} of them belong to these parameters; needed all", name_,

@@ -62,7 +62,7 @@ class Optimizer {
   // What a checkpoint keeps: `steps` (int64, one per parameter in the order of the groups) and
   // "<parameter>.first_moment", "<parameter>.second_moment". Training goes on from it bit by bit.
   NamedTensors state_dict() const;
-  // Throws Error, and changes nothing, when the parameters or their shapes are not those of
+  // Throws Error, and changes nothing, when the parameters, their shapes or moments are not those of
   // `state`.
   void load_state_dict(const NamedTensors& state);
 
@@ -77,6 +77,9 @@ class Optimizer {
   // device.
   virtual void update(const ParameterGroup& group, std::span<ParameterState* const> states,
                       const Rates& rates) = 0;
+
+  // Whether every parameter that has been updated has a second moment; what has none refuses one.
+  virtual bool keeps_second_moments() const = 0;
 
   // Throws Error, naming the group, unless ok.
   void check_group(bool ok, std::size_t group, std::string_view fact, double got,

@@ -28,6 +28,7 @@ class Sgd : public Optimizer {
       : Sgd(std::vector<ParameterGroup>{{.parameters = std::move(parameters)}}, options) {}
 
  protected:
+  bool keeps_second_moments() const override { return false; }
   void update(const ParameterGroup& group, std::span<ParameterState* const> states,
               const Rates& rates) override;
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace keymix::train {
@@ -24,13 +25,30 @@ const std::string& text_of(const Metadata& metadata, const std::string& key) {
   return found->second;
 }
 
+// A rename is lasting once its folder has been flushed.
+bool flush_folder(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool flushed = ::fsync(fd) == 0 || errno == EINVAL;  // not every file system can
+  ::close(fd);
+  return flushed;
+}
+
+bool is_whole(const std::string& path) {
+  try {
+    read_checkpoint(path);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 // Gives the present checkpoint its second name, so that the first can go to the new one. Where the
 // file system has links there is a whole file under `path` at every moment; where it has none, the
 // file is renamed, and for a moment the previous one is all there is.
 void keep_previous(const std::string& path) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) return;
-  const std::string previous = previous_checkpoint_path(path), link = previous + ".new";
+  const std::string previous = previous_checkpoint_path(path), link = previous + ".link";
   ::unlink(link.c_str());
   const bool linked = ::link(path.c_str(), link.c_str()) == 0;
   const bool kept = ::rename(linked ? link.c_str() : path.c_str(), previous.c_str()) == 0;
@@ -87,16 +105,23 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   Metadata metadata = checkpoint.metadata;
   metadata[kFormatKey] = std::to_string(kCheckpointFormat);
   metadata["keymix_version"] = std::string(version());
-  keep_previous(path);
-  write_safetensors(path, checkpoint.tensors, metadata, {.checksum = true});
+  // The new file is on the disk before any other changes its name. A damaged one is no predecessor.
+  const std::string next = path + ".next";
+  write_safetensors(next, checkpoint.tensors, metadata, {.checksum = true});
+  if (is_whole(path)) keep_previous(path);
+  const bool renamed = ::rename(next.c_str(), path.c_str()) == 0 && flush_folder(path);
+  check(renamed, "write_checkpoint: cannot give '{}' its name; {}; the new checkpoint is '{}'",
+        path, std::strerror(errno), next);
 }
 
 Checkpoint read_checkpoint(const std::string& path) {
   SafetensorsFile file = read_safetensors(path);
+  const auto sum = file.metadata.find("checksum");
+  const bool summed = sum != file.metadata.end() && sum->second.starts_with("crc32:");
   check(
-      file.metadata.contains("checksum") && file.metadata.contains(kFormatKey),
+      summed && file.metadata.contains(kFormatKey),
       "read_checkpoint: '{}' is not a checkpoint; it has no {}; needed a file of write_checkpoint",
-      path, file.metadata.contains("checksum") ? kFormatKey : "checksum");
+      path, summed ? kFormatKey : "checksum");
   Checkpoint checkpoint{.tensors = std::move(file.tensors), .metadata = std::move(file.metadata)};
   const std::int64_t format = checkpoint.integer(kFormatKey);
   if (format != kCheckpointFormat)

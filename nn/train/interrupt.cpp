@@ -5,7 +5,13 @@ namespace {
 
 volatile std::sig_atomic_t flag = 0;
 
-void remember(int) { flag = 1; }
+void remember(int signal) {
+  if (flag != 0) {  // asked twice
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+  flag = 1;
+}
 
 }  // namespace
 
@@ -13,8 +19,7 @@ InterruptGuard::InterruptGuard() {
   flag = 0;
   struct sigaction action {};
   action.sa_handler = remember;
-  // RESETHAND: the second signal meets the default. RESTART: no system call fails for the first.
-  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
+  action.sa_flags = SA_RESTART;  // no system call fails for it
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, &previous_int_);
   ::sigaction(SIGTERM, &action, &previous_term_);

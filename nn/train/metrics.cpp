@@ -48,7 +48,7 @@ MetricsFile::MetricsFile(std::string path, std::int64_t keep_to)
 }
 
 void MetricsFile::write(const std::string& event, std::int64_t step, const Numbers& numbers,
-                        const Metadata& texts) {
+                        const Metadata& config) {
   Json json{{"event", event}, {"step", step}};
   for (const auto& [name, value] : numbers) {
     // JSON has no NaN; whole numbers read better without a point.
@@ -57,7 +57,7 @@ void MetricsFile::write(const std::string& event, std::int64_t step, const Numbe
     else
       json[name] = value;
   }
-  for (const auto& [name, text] : texts) json[name] = text;
+  for (const auto& [name, text] : config) json["config"][name] = text;
   const std::string line = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   const bool written = std::fwrite(line.data(), 1, line.size(), file_.get()) == line.size() &&
                        std::fflush(file_.get()) == 0;

@@ -28,7 +28,7 @@ class MetricsFile {
   explicit MetricsFile(std::string path, std::int64_t keep_to = -1);
 
   void write(const std::string& event, std::int64_t step, const Numbers& numbers,
-             const Metadata& texts = {});
+             const Metadata& config = {});  // as an object of that name
 
   // Calls `use` with every line of a file. Lines that are no JSON objects with event and step are
   // passed over: a line may have been cut off by a crash.

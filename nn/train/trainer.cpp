@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 
 namespace keymix::train {
 namespace {
@@ -179,9 +180,11 @@ bool Trainer::Session::evaluate() {
       numbers.emplace_back(validation.name, validation.evaluate());
     if (was_training) trainer_.model_.train();
     const double value = numbers[0].second;
-    const bool better = progress.best_step == 0 ||
-                        (trainer_.validations_[0].better == Better::lower ? value < progress.best
-                                                                          : value > progress.best);
+    const bool first = progress.best_step == 0;
+    const bool better =
+        std::isfinite(value) &&
+        (first || (trainer_.validations_[0].better == Better::lower ? value < progress.best
+                                                                    : value > progress.best));
     ++progress.evaluations_since_best;
     if (better) keep_best(value);
   }
@@ -233,7 +236,7 @@ TrainResult Trainer::Session::finish(TrainResult::Ending ending) {
     result_.best = progress.best;
     result_.best_step = progress.best_step;
   }
-  if (metrics_ && ending != TrainResult::Ending::interrupted) {
+  if (metrics_ && !seconds_.empty() && ending != TrainResult::Ending::interrupted) {
     Numbers numbers{{"ms_per_step", result_.ms_per_step}};
     if (result_.best)
       numbers.insert(numbers.begin(), {{"best", *result_.best},
@@ -269,17 +272,24 @@ Trainer::Trainer(nn::Module& model, optim::Optimizer& optimizer, Schedule schedu
   track("model", model.scope().generator());
 }
 
+void Trainer::add_tracked(Tracked tracked) {
+  for (const Tracked& other : tracked_)
+    check(other.name != tracked.name, "track: the name '{}' is taken; needed one of its own",
+          tracked.name);
+  tracked_.push_back(std::move(tracked));
+}
+
 void Trainer::track(const std::string& name, Generator& generator) {
-  tracked_.push_back({name,
-                      [&generator] {
-                        const PhiloxState state = generator.state();
-                        return std::vector{static_cast<std::int64_t>(state.seed),
-                                           static_cast<std::int64_t>(state.offset)};
-                      },
-                      [&generator](const std::vector<std::int64_t>& position) {
-                        generator.set_state({static_cast<std::uint64_t>(position.at(0)),
-                                             static_cast<std::uint64_t>(position.at(1))});
-                      }});
+  add_tracked({name, 2,
+               [&generator] {
+                 const PhiloxState state = generator.state();
+                 return std::vector{static_cast<std::int64_t>(state.seed),
+                                    static_cast<std::int64_t>(state.offset)};
+               },
+               [&generator](const std::vector<std::int64_t>& position) {
+                 generator.set_state({static_cast<std::uint64_t>(position[0]),
+                                      static_cast<std::uint64_t>(position[1])});
+               }});
 }
 
 void Trainer::validate(const std::string& name, std::function<double()> evaluate, Better better) {
@@ -297,10 +307,10 @@ double Trainer::train_step(const LossOfBatch& loss_of_batch) {
     total += value;
     (options_.accumulate == 1 ? loss : loss / static_cast<double>(options_.accumulate)).backward();
   }
-  if (options_.clip > 0) {
-    const double norm = clip_grad_norm(parameters_, options_.clip);
-    if (!std::isfinite(norm)) return norm;
-  }
+  // Without clipping too: a step along a NaN would spoil the weights, and the next checkpoint.
+  const double norm = clip_grad_norm(
+      parameters_, options_.clip > 0 ? options_.clip : std::numeric_limits<double>::infinity());
+  if (!std::isfinite(norm)) return norm;
   optimizer_.step(schedule_(progress_.step));
   optimizer_.zero_grad();
   if (ema_) ema_->update();
@@ -324,24 +334,49 @@ void Trainer::explain_failure(const LossOfBatch& loss_of_batch, double loss,
   throw Error(
       fmt::format("train: the loss or the gradients' norm is {} at step {}; needed a finite "
                   "number; {}",
-                  loss, progress_.step + 1, culprit),
+                  std::isnan(loss) ? "nan" : "infinite", progress_.step + 1, culprit),
       "a smaller learning rate, a longer warm-up or clip = 1" +
           (saved ? "; the last good checkpoint is " + checkpoint_path() : std::string()));
 }
 
-TrainResult Trainer::run(const LossOfBatch& loss_of_batch) {
-  if (!options_.folder.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(options_.folder, error);
-    check(!error, "Trainer: cannot make folder '{}'; {}; needed a place to write to",
-          options_.folder, error.message());
+// Makes the folder, clears what killed runs left, and goes on from its checkpoint or refuses to
+// overwrite it.
+void Trainer::prepare_folder() {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::create_directories(options_.folder, error);
+  check(!error, "Trainer: cannot make folder '{}'; {}; needed a place to write to", options_.folder,
+        error.message());
+  for (const auto& entry : fs::directory_iterator(options_.folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool ours = name.starts_with("checkpoint.safetensors.") ||
+                      name.starts_with("best.safetensors.") || name.starts_with("metrics.jsonl.");
+    if (ours && name.ends_with(".tmp")) fs::remove(entry.path(), error);
   }
-  if (options_.resume && (std::filesystem::exists(checkpoint_path()) ||
-                          std::filesystem::exists(previous_checkpoint_path(checkpoint_path())))) {
+  const bool there =
+      fs::exists(checkpoint_path()) || fs::exists(previous_checkpoint_path(checkpoint_path()));
+  const auto say = [this](const char* what, const std::string& text) {
+    if (options_.progress != nullptr) fmt::print(options_.progress, "{:<15}{}\n", what, text);
+  };
+  if (options_.resume && there) {
     std::string used;
     const Checkpoint checkpoint = read_latest_checkpoint(checkpoint_path(), used);
     restore(checkpoint, used);
+    say("resumed", fmt::format("after step {}, from {}", grouped(progress_.step), used));
+    if (used != checkpoint_path())
+      say("", fmt::format("because {} is missing or damaged", checkpoint_path()));
+  } else if (options_.resume) {
+    say("resume", fmt::format("nothing to go on from in {}; it begins", options_.folder));
+  } else if (there && !options_.overwrite && progress_.step == 0) {
+    throw Error(fmt::format("Trainer: '{}' has the checkpoint of a run; got neither resume nor "
+                            "overwrite; needed one of them, or another folder",
+                            options_.folder),
+                "resume goes on with it, overwrite begins anew");
   }
+}
+
+TrainResult Trainer::run(const LossOfBatch& loss_of_batch) {
+  if (!options_.folder.empty()) prepare_folder();
   const InterruptGuard guard;
   Session session(*this);
   model_.train();

@@ -46,7 +46,8 @@ struct TrainerOptions {
   std::optional<double> ema_decay = std::nullopt;  // evaluate and keep averaged weights
   double items_per_step = 0;                       // for the bar's rate; 0: none is shown
   std::string item = "tok";
-  bool resume = false;  // go on from the folder's checkpoint, if there is one
+  bool resume = false;     // go on from the folder's checkpoint, if there is one
+  bool overwrite = false;  // begin anew in a folder that has a checkpoint
   bool tensorboard = true;
   // What may not change between a run and its continuation, by name: sizes, rates, files.
   Metadata config = {};
@@ -80,7 +81,8 @@ class Trainer {
           TrainerOptions options);
 
   // Data whose position belongs in checkpoints: anything with position() and seek(), as
-  // data::TextWindows and data::DataLoader, or a Generator.
+  // data::TextWindows and data::DataLoader, or a Generator. The name "model" is taken by the model's
+  // own generator.
   template <typename Source>
   void track(const std::string& name, Source& source);
   void track(const std::string& name, Generator& generator);
@@ -104,6 +106,7 @@ class Trainer {
  private:
   struct Tracked {
     std::string name;
+    std::int64_t numbers;  // in a position
     std::function<std::vector<std::int64_t>()> position;
     std::function<void(const std::vector<std::int64_t>&)> seek;
   };
@@ -125,6 +128,8 @@ class Trainer {
   };
   class Session;  // one run(): its files, bar and clock
 
+  void add_tracked(Tracked tracked);
+  void prepare_folder();
   Checkpoint make_checkpoint() const;
   void restore(const Checkpoint& checkpoint, const std::string& path);
   std::vector<std::vector<std::int64_t>> positions() const;
@@ -148,17 +153,17 @@ class Trainer {
 template <typename Source>
 void Trainer::track(const std::string& name, Source& source) {
   if constexpr (requires { source.position().epoch; }) {
-    tracked_.push_back(
-        {name,
+    add_tracked(
+        {name, 2,
          [&source] {
            return std::vector<std::int64_t>{source.position().epoch, source.position().batch};
          },
          [&source](const std::vector<std::int64_t>& p) {
-           source.seek({p.at(0), p.at(1)});
+           source.seek({p[0], p[1]});
          }});
   } else {
-    tracked_.push_back({name, [&source] { return std::vector<std::int64_t>{source.position()}; },
-                        [&source](const std::vector<std::int64_t>& p) { source.seek(p.at(0)); }});
+    add_tracked({name, 1, [&source] { return std::vector<std::int64_t>{source.position()}; },
+                 [&source](const std::vector<std::int64_t>& p) { source.seek(p[0]); }});
   }
 }
 

@@ -94,8 +94,13 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
         ema.empty() ? "without" : "with", ema_ ? "with" : "without");
   const NamedTensors places = checkpoint.get("position");
   std::vector<std::vector<std::int64_t>> positions;
-  for (const Tracked& tracked : tracked_)
-    positions.push_back(to_vector<std::int64_t>(tensor_of(places, tracked.name, path)));
+  for (const Tracked& tracked : tracked_) {
+    const Tensor& place = tensor_of(places, tracked.name, path);
+    check(place.numel() == tracked.numbers,
+          "resume: '{}' has another kind of position for '{}'; got {} numbers; needed {}", path,
+          tracked.name, place.numel(), tracked.numbers);
+    positions.push_back(to_vector<std::int64_t>(place));
+  }
   check(places.size() == tracked_.size(),
         "resume: '{}' has positions of {} sources; this run tracks {}", path, places.size(),
         tracked_.size());

@@ -114,3 +114,41 @@ TEST_CASE("a changed input is noticed when the part is computed again", "[unit]"
   }
   CHECK(message_of([&] { y.backward(); }).starts_with("checkpoint: a tensor saved for backward"));
 }
+
+TEST_CASE("captured results of ops are sources too", "[unit]") {
+  const auto run = [](bool checkpointed) {
+    Tensor x = uniform_values({3}, 1), w = uniform_values({3}, 2);
+    x.requires_grad_();
+    w.requires_grad_();
+    const Tensor captured = exp(w);
+    const auto part = [&](const TensorList& in) { return square(in[0] * captured) * w; };
+    Tensor y = x;
+    for (int i = 0; i < 2; ++i) y = checkpointed ? checkpoint(part, {y}) : part({y});
+    y.sum().backward();
+    return std::pair(values(x.grad()), values(w.grad()));
+  };
+  const auto plain = run(false), again = run(true);
+  CHECK(difference(again.first, plain.first, 1e-6) == "");
+  CHECK(difference(again.second, plain.second, 1e-6) == "");
+}
+
+TEST_CASE("second derivatives do not count a path twice", "[gradcheck]") {
+  // w reaches the part by itself, and through its input.
+  const auto f = [](const TensorList& in) {
+    const Tensor w = in[0], x = tanh(w * 2);
+    return TensorList{checkpoint([w](const TensorList& t) { return square(t[0]) * w; }, {x})};
+  };
+  const TensorList inputs{uniform_values({3}, 1, -1, 1, float64)};
+  gradcheck(f, inputs);
+  gradgradcheck(f, inputs);
+}
+
+TEST_CASE("partial derivatives stop at the inputs", "[unit]") {
+  Tensor x = uniform_values({3}, 1);
+  x.requires_grad_();
+  const Tensor h = x * 2, y = (h * x).sum();
+  const TensorList partial = grad({y}, {h, x}, {}, {.retain_graph = true, .stop_at_inputs = true});
+  CHECK(difference(partial[0], x.detach(), 0) == "");
+  CHECK(difference(partial[1], h.detach(), 0) == "");
+  CHECK(difference(grad({y}, {x})[0], x.detach() * 4, 1e-6) == "");
+}

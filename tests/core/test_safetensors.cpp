@@ -348,3 +348,9 @@ TEST_CASE("safetensors: what cannot be written is refused beforehand", "[unit]")
   CHECK(read_bytes(path) == before);
   CHECK(folder.entries() == 1);
 }
+
+TEST_CASE("another program's checksum is a string like others", "[unit]") {
+  const TempFolder folder;
+  write_safetensors(folder / "a", {}, {{"checksum", "sha256:12"}});
+  CHECK(read_safetensors(folder / "a").metadata.at("checksum") == "sha256:12");
+}

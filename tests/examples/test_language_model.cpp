@@ -33,6 +33,7 @@ TEST_CASE("language_model: characters are those of UTF-8", "[unit]") {
         "--text: the text is not UTF-8 from byte 2 on; needed UTF-8\n  hint: iconv converts from "
         "other encodings");
   for (const char* bad : {"\x80", "\xc3", "\xc0\x80", "a\xe2\x82", "\xf5\x80\x80\x80",
+                          "\xed\xa0\x80", "\xe0\x80\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80",
                           "\xc3"
                           "a"})
     CHECK(message_of([&] { characters("t", bad); }).starts_with("t: the text is not UTF-8"));

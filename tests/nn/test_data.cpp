@@ -267,3 +267,21 @@ TEST_CASE("a file of 100 million tokens streams without being read", "[unit]") {
   for (int i = 0; i < 200; ++i) CHECK(windows.next().input.sum().item() == 0);
   CHECK(memory_stats().peak - before < 1'000'000);
 }
+
+TEST_CASE("an epoch that cannot be had costs no batch of the one before", "[unit][threads]") {
+  struct TwoEpochs : data::Sampler {
+    std::vector<Indices> batches(std::int64_t epoch) const override {
+      check(epoch < 2, "there is no epoch {}", epoch);
+      return {{epoch}};
+    }
+  };
+  for (const std::int64_t prefetch : {0, 1}) {
+    data::DataLoader<std::int64_t> loader(counted(3), TwoEpochs(),
+                                          [](const Indices& chosen) { return chosen[0]; },
+                                          {.prefetch = prefetch});
+    CHECK(loader.next() == 0);
+    CHECK(loader.next() == 1);
+    CHECK(message_of([&] { loader.next(); }) == "there is no epoch 2");
+    CHECK(loader.position() == data::LoaderPosition{2, 0});
+  }
+}

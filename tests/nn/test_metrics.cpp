@@ -69,12 +69,12 @@ TEST_CASE("metrics are a JSON object a line, and read back", "[unit]") {
   const std::string path = folder / "metrics.jsonl";
   {
     MetricsFile file(path);
-    file.write("start", 0, {{"steps", 20}}, {{"text", "a \"file\"\n"}});
+    file.write("start", 0, {{"steps", 20}}, {{"step", "a \"file\"\n"}});
     file.write("train", 10, {{"loss", 2.5}, {"lr", 0.001}});
     file.write("train", 20, {{"loss", NAN}});
   }
   CHECK(read_bytes(path) ==
-        "{\"event\":\"start\",\"step\":0,\"steps\":20,\"text\":\"a \\\"file\\\"\\n\"}\n"
+        "{\"event\":\"start\",\"step\":0,\"steps\":20,\"config\":{\"step\":\"a \\\"file\\\"\\n\"}}\n"
         "{\"event\":\"train\",\"step\":10,\"loss\":2.5,\"lr\":0.001}\n"
         "{\"event\":\"train\",\"step\":20,\"loss\":null}\n");
   CHECK(all_lines(path) == "start 0 steps=20; train 10 loss=2.5 lr=0.001; train 20; ");

@@ -85,6 +85,13 @@ TEST_CASE("an optimiser refuses another's state and keeps its own", "[unit]") {
         }) == "AdamW: 'weight.first_moment' has another shape; got [3, 2]; needed [2, 3]");
   CHECK(error([](NamedTensors& s) { s["other.first_moment"] = zeros({1}); }) ==
         "AdamW: the state has 6 tensors; 5 of them belong to these parameters; needed all");
+  CHECK(error([](NamedTensors& s) { s.erase("weight.second_moment"); }) ==
+        "AdamW: the state is that of another optimiser; 'weight' has 2 updates, a first and no "
+        "second moment; needed both, or none before the first update");
+  optim::Sgd sgd(model.parameters(), {.momentum = 0.9});
+  CHECK(message_of([&] { sgd.load_state_dict(good); }) ==
+        "Sgd: the state is that of another optimiser; 'weight' has 2 updates, a first and a second "
+        "moment; needed no second one");
   CHECK(adam.state_dict().size() == 5);
   CHECK(values(adam.state_dict().at("steps")) == std::vector<double>{2, 2});
 }

@@ -139,7 +139,7 @@ TEST_CASE("a checkpoint that cannot be written leaves the old ones", "[unit]") {
   const std::string error = message_of([&] { train::write_checkpoint(path, small(3)); });
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &old_limit) == 0);
   std::signal(SIGXFSZ, old_action);
-  CHECK(error.starts_with("write_safetensors: cannot write '" + path + "'"));
+  CHECK(error.starts_with("write_safetensors: cannot write '" + path + ".next'"));
   CHECK(step_of(path) == 2);
   CHECK(folder.entries() == 2);
   // A folder where the one before should go.
@@ -147,10 +147,11 @@ TEST_CASE("a checkpoint that cannot be written leaves the old ones", "[unit]") {
   const std::string here = other / "c.safetensors";
   train::write_checkpoint(here, small(1));
   std::filesystem::create_directories(train::previous_checkpoint_path(here));
-  CHECK(message_of([&] { train::write_checkpoint(here, small(2)); })
-            .starts_with("write_checkpoint: cannot keep '" + here + "' as '"));
+  CHECK(message_of([&] {
+          train::write_checkpoint(here, small(2));
+        }).starts_with("write_checkpoint: cannot keep '" + here + "' as '"));
   CHECK(step_of(here) == 1);
-  CHECK(other.entries() == 2);
+  CHECK(step_of(here + ".next") == 2);  // on the disk, under a name of its own
   // A place below a file.
   write_bytes(folder / "file", "x");
   CHECK(message_of([&] {
@@ -159,4 +160,17 @@ TEST_CASE("a checkpoint that cannot be written leaves the old ones", "[unit]") {
   CHECK(message_of([&] {
           write_safetensors(path, {}, {{"checksum", "mine"}}, {.checksum = true});
         }).ends_with("the metadata has a 'checksum' of its own; needed another key"));
+}
+
+TEST_CASE("a damaged checkpoint never takes the place of the good one before it", "[unit]") {
+  const TempFolder folder;
+  const std::string path = folder / "c.safetensors",
+                    previous = train::previous_checkpoint_path(path);
+  train::write_checkpoint(path, small(1));
+  train::write_checkpoint(path, small(2));
+  write_bytes(path, read_bytes(path).substr(0, 90));
+  train::write_checkpoint(path, small(3));
+  CHECK(step_of(path) == 3);
+  CHECK(step_of(previous) == 1);
+  CHECK(folder.entries() == 2);
 }

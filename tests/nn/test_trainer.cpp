@@ -4,6 +4,7 @@
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/nn/attention/cores.h"
+#include "keymix/nn/data/loader.h"
 #include "keymix/nn/data/text_windows.h"
 #include "keymix/nn/layers/linear.h"
 #include "keymix/nn/optim/adam.h"
@@ -322,4 +323,104 @@ TEST_CASE("plain lines when piped: loss, validation, rate, time left", "[unit]")
   CHECK(std::count(text.begin(), text.end(), '\n') == 2);
   CHECK(text.starts_with("line           2/4  loss 2.000  lr 0.0e+00  dev 0.500  "));
   CHECK(text.find(" tok/s  0:00 left\n") != std::string::npos);
+}
+
+TEST_CASE("a NaN gradient under a finite loss is not stepped in, clipped or not", "[unit]") {
+  for (const double clip : {0.0, 1.0}) {
+    nn::Linear model(Generator(1), {.in = 1, .out = 1});
+    optim::Sgd sgd(model.parameters());
+    train::Trainer trainer(model, sgd, optim::Constant{.lr = 0.1},
+                           {.steps = 3, .clip = clip, .progress = nullptr});
+    const std::vector<double> before = values(model.weight);
+    const std::string error = message_of([&] {
+      // The root of 0 is 0, its slope infinite, and 0 times that is no number.
+      trainer.run([&] { return (sqrt(model(ones({1, 1})) * 0 + model.bias * 0) * 0).sum(); });
+    });
+    CHECK(error.starts_with("train: the loss or the gradients' norm is nan at step 1"));
+    CHECK(values(model.weight) == before);
+  }
+}
+
+TEST_CASE("a validation that is no number is never the best", "[unit]") {
+  nn::Linear model(Generator(1), {.in = 1, .out = 1});
+  optim::Sgd sgd(model.parameters());
+  train::Trainer trainer(model, sgd, optim::Constant{.lr = 0.1},
+                         {.steps = 3, .evaluate_every = 1, .progress = nullptr});
+  int evaluation = 0;
+  trainer.validate("loss", [&] { return evaluation++ == 0 ? NAN : 5.0 - evaluation; });
+  const TrainResult result = trainer.run([&] { return square(model(ones({1, 1}))).sum(); });
+  CHECK(result.best == 2.0);
+  CHECK(result.best_step == 3);
+}
+
+TEST_CASE("a folder with a run is not overwritten by accident", "[unit]") {
+  const TempFolder folder;
+  Setup first, second, third;
+  first.train({.folder = folder / "run"});
+  const std::string path = folder / "run/checkpoint.safetensors", before = read_bytes(path);
+  CHECK(
+      message_of([&] { second.train({.folder = folder / "run"}); }) ==
+      "Trainer: '" + (folder / "run") +
+          "' has the checkpoint of a run; got neither resume nor overwrite; needed one of them, or "
+          "another folder\n  hint: resume goes on with it, overwrite begins anew");
+  CHECK(read_bytes(path) == before);
+  write_bytes(folder / "run/checkpoint.safetensors.12-0.tmp", "left by a killed run");
+  third.train({.folder = folder / "run", .overwrite = true});
+  CHECK_FALSE(std::filesystem::exists(folder / "run/checkpoint.safetensors.12-0.tmp"));
+}
+
+TEST_CASE("a loader's position is kept, and names and kinds of sources are checked",
+          "[unit][threads]") {
+  const auto train_with_loader = [](const std::string& run_folder, std::int64_t prefetch,
+                                    int stop_at) {
+    nn::Linear model(Generator(1), {.in = 1, .out = 1});
+    optim::AdamW adam(model.parameters());
+    std::vector<double> numbers;
+    for (int i = 0; i < 10; ++i) numbers.push_back(0.1 * i);
+    data::DataLoader<Tensor> loader(
+        numbers, data::ShuffledSampler(10, 4, {.batch = 3}),
+        [](const std::vector<double>& chosen) {
+          return from_values(chosen, {std::ssize(chosen), 1}).to(float32);
+        },
+        {.prefetch = prefetch});
+    train::Trainer trainer(model, adam, optim::Constant{.lr = 0.05},
+                           {.steps = 12,
+                            .folder = run_folder,
+                            .accumulate = 2,
+                            .checkpoint_every = 1,
+                            .resume = !run_folder.empty(),
+                            .tensorboard = false,
+                            .progress = nullptr});
+    trainer.track("loader", loader);
+    int calls = 0;
+    const std::string error = message_of([&] {
+      trainer.run([&] {
+        check(++calls != stop_at, "stop");
+        const Tensor x = loader.next();
+        return square(model(x) - x * 3).mean();
+      });
+    });
+    CHECK(error == (stop_at > 0 ? "stop" : "no error"));
+    return values(model.weight);
+  };
+  const TempFolder folder;
+  const std::vector<double> whole = train_with_loader("", 0, 0);
+  train_with_loader(folder / "run", 2, 12);  // in the middle of the sixth step
+  CHECK(train_with_loader(folder / "run", 3, 0) == whole);
+
+  nn::Linear model(Generator(1), {.in = 1, .out = 1});
+  optim::AdamW adam(model.parameters());
+  train::Trainer trainer(model, adam, optim::Constant{},
+                         {.steps = 12,
+                          .folder = folder / "run",
+                          .resume = true,
+                          .tensorboard = false,
+                          .progress = nullptr});
+  data::TextWindows windows(Setup::randint_tokens(), {.length = 2});
+  CHECK(message_of([&] { trainer.track("model", windows); }) ==
+        "track: the name 'model' is taken; needed one of its own");
+  trainer.track("loader", windows);
+  CHECK(message_of([&] { trainer.run([] { return ones({}); }); }) ==
+        "resume: '" + (folder / "run/checkpoint.safetensors") +
+            "' has another kind of position for 'loader'; got 2 numbers; needed 1");
 }

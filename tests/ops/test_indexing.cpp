@@ -139,3 +139,9 @@ TEST_CASE("gather, embedding and one_hot with literal values", "[unit]") {
   CHECK(values(one_hot(ints({1, 0}), 3)) == Values{0, 1, 0, 1, 0, 0});
   CHECK(one_hot(ints({1, 0}), 3).dtype() == int64);
 }
+
+TEST_CASE("index_put_ reads values that share its memory before it writes", "[unit]") {
+  Tensor x = make({0, 1, 2, 3}, {4});
+  x.index_put_({make({1, 2, 3}, {3}, int64)}, x.slice(0, 0, 3));
+  CHECK(difference(x, make({0, 0, 1, 2}, {4}), 0) == "");
+}

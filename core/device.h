@@ -1,5 +1,7 @@
 // Where a tensor's memory lives. A Device is a name only; the backend behind it is found in
 // backends/registry.h.
+//
+//   x.device() == cpu();
 #pragma once
 
 #include <string>

@@ -1,4 +1,6 @@
 // Files as the library handles them: read by mapping, written atomically.
+//
+//   write_file_atomically("notes", path, [&](FileSink& sink) { sink.write(data, bytes); });
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,8 @@
 // Generator: the explicit state of random numbers. A seed and a position in its Philox stream;
 // ops that draw take a Generator by reference and advance it.
+//
+//   Generator rng(1);
+//   Tensor x = randn({2, 3}, rng), y = randn({2, 3}, rng);  // y is not x
 #pragma once
 
 #include <cstdint>

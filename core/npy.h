@@ -1,6 +1,8 @@
 // NumPy's .npy (format versions 1 to 3) and .npz (a zip of .npy files) for exchange with Python.
 // The same promise as safetensors.h: a corrupt or hostile file gives a clear Error, never a crash
 // or an allocation larger than the file justifies.
+//
+//   Tensor tokens = read_npy("tokens.npy");  // mapped, not read
 #pragma once
 
 #include "keymix/core/safetensors.h"

@@ -1,6 +1,9 @@
 // The safetensors format: an 8-byte little-endian header length, a JSON header, raw row-major data.
 // Files may come from anywhere: every length and offset is checked against the file before it is
 // used, and a corrupt or hostile file gives an Error that names the file and the fault.
+//
+//   write_safetensors("model.safetensors", model.state_dict());
+//   model.load_state_dict(read_safetensors("model.safetensors").tensors);
 #pragma once
 
 #include "keymix/core/tensor.h"

@@ -1,6 +1,10 @@
 // Shape: the sizes (or strides) of a tensor's dimensions, held in place: no heap allocation, at
 // most kMaxDims dimensions. Also the shape arithmetic that every op shares: broadcasting,
 // row-major strides, dimension normalisation.
+//
+//   Shape shape{2, 3};
+//   shape.numel();          // 6
+//   broadcast_shapes("add", shape, {3});  // [2, 3]
 #pragma once
 
 #include "keymix/core/error.h"

@@ -1,5 +1,10 @@
 // Tensor: a handle on row-major strided memory, with a record of how it was made.
 //
+//   Tensor x = randn({32, 784}, rng), w = randn({784, 10}, rng, {.requires_grad = true});
+//   Tensor loss = square(matmul(x, w)).mean();
+//   loss.backward();
+//   Tensor row = x[3], left = x.slice(1, 0, 64), step = w.grad();
+//
 // Copying a Tensor copies the handle; views share storage. This header declares; it holds no
 // maths and allocates nothing. Members that compute are defined beside the free functions of
 // their family in ops/ (views, reductions, operators) or in autograd/ (backward, grad).

@@ -1,4 +1,7 @@
 // ModuleList: layers of one kind under blocks.0, blocks.1, …
+//
+//   nn::ModuleList<Block> blocks(scope / "blocks", 4, {.width = 128});
+//   for (Block& block : blocks) x = block(x);
 #pragma once
 
 #include "keymix/core/error.h"

@@ -1,5 +1,7 @@
 // Store: where a model's parameters and buffers live, by dotted name. Modules hold handles on them,
 // so they can be moved freely, and cannot hold a parameter that the store does not know.
+//
+//   for (const nn::Parameter& p : model.parameters()) fmt::print("{} {}\n", p.name, p.tensor.shape());
 #pragma once
 
 #include "keymix/core/generator.h"

@@ -1,5 +1,8 @@
 // Mask: which keys a query may see. One description for every attention core, so that a fused
 // kernel never needs the N x N matrix it stands for.
+//
+//   attention(x, {.causal = true});        // a language model
+//   attention(x, {.key_valid = ids != 0});  // padding
 #pragma once
 
 #include "keymix/core/tensor.h"

@@ -1,6 +1,8 @@
 // Elements in order along a dimension. A NaN counts as the largest, as in PyTorch; equal elements
 // keep their order. Values are differentiable (the gradient goes to where each came from); indices
 // are int64 positions along dim. Any dtype; bools have false before true.
+//
+//   auto [values, indices] = topk(logits, 5);
 #pragma once
 
 #include "keymix/core/tensor.h"

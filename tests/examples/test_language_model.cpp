@@ -187,9 +187,9 @@ TEST_CASE("language_model: bad places and texts end in an error, not in a traini
 
 namespace {
 
-// Starts a training that is killed after a while; whether it had ended before.
-bool killed_after(const TempFolder& folder, const std::string& arguments,
-                  std::chrono::microseconds pause) {
+// Starts a training that gets a signal after a while; how it ended, as waitpid says it.
+int signalled_after(const TempFolder& folder, const std::string& arguments, int signal,
+                    std::chrono::microseconds pause) {
   const pid_t child = ::fork();
   if (child == 0) {
     const std::string command = fmt::format("cd '{}' && exec '{}' {} >out 2>err </dev/null",
@@ -198,13 +198,65 @@ bool killed_after(const TempFolder& folder, const std::string& arguments,
     ::_exit(127);
   }
   std::this_thread::sleep_for(pause);
-  ::kill(child, SIGKILL);
+  ::kill(child, signal);
   int status = 0;
   ::waitpid(child, &status, 0);
-  return WIFEXITED(status);
+  return status;
 }
 
 }  // namespace
+
+TEST_CASE("language_model: Ctrl-C saves, says how to go on, and loses nothing", "[slow]") {
+  const TempFolder folder;
+  write_bytes(folder / "text", sample_text());
+  const std::string arguments = kTiny + " --steps 3000 --eval-every 1000 --out ";
+  REQUIRE(run_program(folder, arguments + "whole").status == 0);
+  // A run may end, or not have begun, before the signal comes: then again, with another pause.
+  int status = 0;
+  for (int pause = 100'000; pause > 1'000; pause = pause * 2 / 3) {
+    std::filesystem::remove_all(folder / "run");
+    status = signalled_after(folder, arguments + "run", SIGINT, std::chrono::microseconds(pause));
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 130) break;
+  }
+  REQUIRE(WIFEXITED(status));
+  REQUIRE(WEXITSTATUS(status) == 130);
+  const std::string out = read_bytes(folder / "out");
+  CHECK(out.find("\ninterrupted    after step ") != std::string::npos);
+  CHECK(out.find(
+            "saved run/checkpoint.safetensors\ngo on          the same command with --resume\n") !=
+        std::string::npos);
+  const Outcome finished = run_program(folder, arguments + "run --resume");
+  CHECK(finished.status == 0);
+  CHECK(finished.out.find("resumed        after step ") != std::string::npos);
+  CHECK(differing(model_of(folder / "run/checkpoint.safetensors"),
+                  model_of(folder / "whole/checkpoint.safetensors")) == "");
+}
+
+TEST_CASE("language_model: a disk that fills up while training costs no checkpoint", "[unit]") {
+  const TempFolder folder;
+  write_bytes(folder / "text", sample_text());
+  const std::string arguments = kTiny + " --steps 40 --eval-every 10 --out run";
+  REQUIRE(run_program(folder, arguments + " --steps 40").status == 0);
+  const std::string whole = read_bytes(folder / "run/checkpoint.safetensors");
+  std::filesystem::remove_all(folder / "run");
+  // Files of at most n blocks of 512 bytes: room for metrics, then for them and the weights, …
+  int failures = 0;
+  for (const int blocks : {0, 1, 4, 8, 20, 40}) {
+    const std::string command = fmt::format(
+        "cd '{}' && trap '' XFSZ && ulimit -f {} && exec '{}' {} --resume >/dev/null 2>&1 "
+        "</dev/null",
+        folder / "", blocks, KEYMIX_LANGUAGE_MODEL_PROGRAM, arguments);
+    const int status = std::system(command.c_str());
+    REQUIRE(WIFEXITED(status));  // no signal, no abort
+    failures += WEXITSTATUS(status) == 1;
+    if (std::filesystem::exists(folder / "run/checkpoint.safetensors"))
+      CHECK(keymix::train::read_checkpoint(folder / "run/checkpoint.safetensors").integer("step") >
+            0);
+  }
+  CHECK(failures >= 3);
+  CHECK(run_program(folder, arguments + " --resume").status == 0);
+  CHECK(read_bytes(folder / "run/checkpoint.safetensors") == whole);
+}
 
 TEST_CASE("language_model: fifty kills at random moments lose nothing but steps", "[slow]") {
   const TempFolder folder;
@@ -216,7 +268,8 @@ TEST_CASE("language_model: fifty kills at random moments lose nothing but steps"
   std::int64_t last_step = 0;
   for (int run = 0; kills < 50 && run < 400; ++run) {
     const std::chrono::microseconds pause(5000 + rng.next_below(60000));
-    const bool ended = killed_after(folder, arguments + " --out run --resume", pause);
+    const bool ended =
+        WIFEXITED(signalled_after(folder, arguments + " --out run --resume", SIGKILL, pause));
     const std::string path = folder / "run/checkpoint.safetensors";
     if (ended) {  // done before its time: begin another run
       CHECK(read_bytes(folder / "err").empty());

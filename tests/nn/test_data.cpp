@@ -261,11 +261,20 @@ TEST_CASE("a file of 100 million tokens streams without being read", "[unit]") {
 
   const Tensor tokens = read_npy(path);
   REQUIRE(tokens.numel() == kTokens);
+  // What the process has of its own, beside the file's pages, which the system can take back.
+  const auto own_kilobytes = [] {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with("RssAnon:")) return std::stol(line.substr(8));
+    return 0L;  // no such line on this system
+  };
+  const long own_before = own_kilobytes();
   reset_peak_memory();
   const auto before = memory_stats().current;
   data::TextWindows windows(tokens, {.length = 256, .batch = 8, .seed = 1});
   for (int i = 0; i < 200; ++i) CHECK(windows.next().input.sum().item() == 0);
   CHECK(memory_stats().peak - before < 1'000'000);
+  CHECK(own_kilobytes() - own_before < 20'000);  // a fifth of the file
 }
 
 TEST_CASE("an epoch that cannot be had costs no batch of the one before", "[unit][threads]") {

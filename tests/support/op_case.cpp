@@ -167,7 +167,7 @@ const std::vector<Family>& op_families() {
       {"normalize", normalize_cases()}, {"loss", loss_cases()},
       {"attention", attention_cases()}, {"activation", activation_cases()},
       {"rotary", rotary_cases()},       {"arrange", arrange_cases()},
-      {"einsum", einsum_cases()},
+      {"einsum", einsum_cases()},       {"inplace", inplace_cases()},
   };
   return families;
 }

@@ -111,5 +111,6 @@ std::vector<OpCase> activation_cases();
 std::vector<OpCase> rotary_cases();
 std::vector<OpCase> arrange_cases();
 std::vector<OpCase> einsum_cases();
+std::vector<OpCase> inplace_cases();
 
 }  // namespace keymix::testing

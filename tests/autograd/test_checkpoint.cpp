@@ -99,8 +99,8 @@ TEST_CASE("checkpoints keep one part's memory at a time", "[unit]") {
     y.sum().backward();
     return static_cast<double>(memory_stats().peak);
   };
-  const double all = peak(false), one = peak(true);
-  CHECK(one < 0.6 * all);  // 36 tensors against 6 + 6 and a few
+  const double every = peak(false), one = peak(true);
+  CHECK(one < 0.6 * every);  // 36 tensors against 6 + 6 and a few
 }
 
 TEST_CASE("a changed input is noticed when the part is computed again", "[unit]") {

@@ -115,15 +115,15 @@ TEST_CASE("event files are records of events", "[unit]") {
             .filename()
             .string()
             .starts_with("events.out.tfevents."));
-  const std::vector<std::string> all = records(read_bytes(only_file(folder)));
-  REQUIRE(all.size() == 3);
+  const std::vector<std::string> events = records(read_bytes(only_file(folder)));
+  REQUIRE(events.size() == 3);
   const std::string version = "brain.Event:2";
   // Field 1 (wall time, a double), then field 3 (the version, bytes).
-  CHECK(all[0].substr(9) == "\x1a" + std::string(1, static_cast<char>(version.size())) + version);
+  CHECK(events[0].substr(9) == "\x1a" + std::string(1, static_cast<char>(version.size())) + version);
   // Step 301 in two bytes; field 7 (session log) holding field 1 = 1 (start).
-  CHECK(all[1].substr(9) == std::string("\x10\xad\x02\x3a\x02\x08\x01"));
+  CHECK(events[1].substr(9) == std::string("\x10\xad\x02\x3a\x02\x08\x01"));
   // Step 1000; summary { value { tag, simple_value } }.
-  CHECK(all[2].substr(9) == std::string("\x10\xe8\x07\x2a\x13\x0a\x11\x0a\x0a"
+  CHECK(events[2].substr(9) == std::string("\x10\xe8\x07\x2a\x13\x0a\x11\x0a\x0a"
                                         "train/loss\x15",
                                         20) +
                                 std::string("\x00\x00\x80\x3e", 4));

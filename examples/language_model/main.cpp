@@ -9,6 +9,8 @@
 
 #include <cstdio>
 #include <exception>
+#include <functional>
+#include <memory>
 
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/backends/registry.h"
@@ -29,29 +31,46 @@ void print_row(const char* title, const std::string& text) {
   std::fflush(stdout);
 }
 
-void write_text(language_model::Trained& trained, const language_model::Options& options) {
-  const std::vector<std::int64_t> prompt = trained.vocabulary.prompt("--prompt", options.prompt);
-  keymix::Generator rng(options.seed);
-  fmt::print("{}", options.prompt);
-  for (const std::int64_t token :
-       keymix::generate(*trained.model, prompt, options.generation, rng)) {
-    fmt::print("{}", trained.vocabulary.decode(token));
-    std::fflush(stdout);
-  }
-  fmt::print("\n");
+using Work = std::function<int()>;  // what is left once flags, files and prompts have been checked
+
+Work prepare_generation(const language_model::Options& options) {
+  auto trained =
+      std::make_shared<language_model::Trained>(language_model::load_trained(options.from));
+  const std::vector<std::int64_t> prompt = trained->vocabulary.prompt("--prompt", options.prompt);
+  return [=] {
+    keymix::Generator rng(options.seed);
+    fmt::print("{}", options.prompt);
+    for (const std::int64_t token :
+         keymix::generate(*trained->model, prompt, options.generation, rng)) {
+      fmt::print("{}", trained->vocabulary.decode(token));
+      std::fflush(stdout);
+    }
+    fmt::print("\n");
+    return 0;
+  };
 }
 
-int train(const language_model::Options& options) {
+Work prepare_evaluation(const language_model::Options& options) {
+  auto trained =
+      std::make_shared<language_model::Trained>(language_model::load_trained(options.from));
   const std::string& path = options.training.text;
-  const std::string text = language_model::read_text(path);
-  keymix::check(!text.empty(), "--text: '{}' is empty; needed a text to learn", path);
-  const language_model::Vocabulary vocabulary("--text", text);
-  const language_model::Corpus corpus =
-      language_model::make_corpus(vocabulary, path, text, options.model.context);
+  const language_model::Corpus corpus = language_model::make_corpus(
+      trained->vocabulary, path, language_model::read_text(path), trained->options.context);
+  return [=] {
+    print_row("validation",
+              fmt::format("loss {:.4f} on the last tenth of {}",
+                          language_model::mean_loss(*trained->model, corpus.validation), path));
+    return 0;
+  };
+}
+
+int train(const language_model::Options& options, const language_model::Vocabulary& vocabulary,
+          const language_model::Corpus& corpus) {
   keymix::nn::LanguageModel model(keymix::Generator(options.training.seed),
                                   options.model.model(vocabulary.size()));
   print_row("text", fmt::format("{}: {} characters, {} different, the last tenth for validation",
-                                path, grouped(std::ssize(corpus.tokens)), vocabulary.size()));
+                                options.training.text, grouped(std::ssize(corpus.tokens)),
+                                vocabulary.size()));
   print_row("model", fmt::format("{}; {} layers, width {}, {} parameters",
                                  options.model.description(), options.model.layers,
                                  options.model.width, grouped(model.parameter_count())));
@@ -69,47 +88,55 @@ int train(const language_model::Options& options) {
   return 0;
 }
 
-int run(const language_model::Options& options) {
-  using language_model::Action;
-  if (options.action == Action::answer) {
-    fmt::print("{}", options.answer);
-    return 0;
-  }
-  keymix::set_num_threads(options.threads);
-  if (options.action == Action::train) {
-    print_row(fmt::format("keymix {}", keymix::version()).c_str(),
-              keymix::backend_for(keymix::cpu()).description());
-    return train(options);
-  }
-  language_model::Trained trained = language_model::load_trained(options.from);
-  if (options.action == Action::generate) {
-    write_text(trained, options);
-    return 0;
-  }
+Work prepare_training(const language_model::Options& options) {
+  print_row(fmt::format("keymix {}", keymix::version()).c_str(),
+            keymix::backend_for(keymix::cpu()).description());
   const std::string& path = options.training.text;
-  const language_model::Corpus corpus = language_model::make_corpus(
-      trained.vocabulary, path, language_model::read_text(path), trained.options.context);
-  print_row("validation",
-            fmt::format("loss {:.4f} on the last tenth of {}",
-                        language_model::mean_loss(*trained.model, corpus.validation), path));
-  return 0;
+  const std::string text = language_model::read_text(path);
+  keymix::check(!text.empty(), "--text: '{}' is empty; needed a text to learn", path);
+  const language_model::Vocabulary vocabulary("--text", text);
+  const language_model::Corpus corpus =
+      language_model::make_corpus(vocabulary, path, text, options.model.context);
+  return [=] { return train(options, vocabulary, corpus); };
+}
+
+Work prepare(const language_model::Options& options) {
+  using language_model::Action;
+  keymix::set_num_threads(options.threads);
+  switch (options.action) {
+    case Action::generate:
+      return prepare_generation(options);
+    case Action::evaluate:
+      return prepare_evaluation(options);
+    case Action::train:
+      return prepare_training(options);
+    case Action::answer:
+      break;
+  }
+  return [answer = options.answer] {
+    fmt::print("{}", answer);
+    return 0;
+  };
+}
+
+int report_error(const std::exception& error, int status) {
+  std::fflush(stdout);
+  fmt::print(stderr, "error: {}\n", error.what());
+  return status;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  Work work;
   try {
-    language_model::Options options;
-    try {
-      options = language_model::parse_options(std::vector<std::string>(argv + 1, argv + argc));
-    } catch (const keymix::Error& error) {
-      fmt::print(stderr, "error: {}\n", error.what());
-      return kWrongUse;
-    }
-    return run(options);
+    work = prepare(language_model::parse_options(std::vector<std::string>(argv + 1, argv + argc)));
   } catch (const std::exception& error) {
-    std::fflush(stdout);
-    fmt::print(stderr, "error: {}\n", error.what());
-    return kFailed;
+    return report_error(error, kWrongUse);
+  }
+  try {
+    return work();
+  } catch (const std::exception& error) {
+    return report_error(error, kFailed);
   }
 }

@@ -5,7 +5,19 @@
 #include <algorithm>
 #include <cstdlib>
 
-namespace keymix::autograd {
+namespace keymix {
+
+const Tensor& Saved::operator[](std::size_t i) const {
+  check(i < tensors_.size(), "Function: saved tensor {} does not exist; {} were saved", i,
+        tensors_.size());
+  return tensors_[i];
+}
+
+void Saved::fail_constant(std::size_t i) const {
+  fail("Function: constant {} is missing or of another type; {} were kept", i, constants_.size());
+}
+
+namespace autograd {
 
 FunctionRecord::FunctionRecord(std::string op, Saved saved, const TensorList& inputs,
                                const Tensor& output)
@@ -44,4 +56,5 @@ std::string function_name(const char* mangled) {
   return colons == std::string::npos ? name : name.substr(colons + 2);
 }
 
-}  // namespace keymix::autograd
+}  // namespace autograd
+}  // namespace keymix

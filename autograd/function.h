@@ -33,14 +33,11 @@ class Saved {
     tensors_ = tensors;
     return *this;
   }
-  const Tensor& operator[](std::size_t i) const {
-    check(i < tensors_.size(), "Function: saved tensor {} does not exist; {} were saved", i,
-          tensors_.size());
-    return tensors_[i];
-  }
+  const Tensor& operator[](std::size_t i) const;  // throws Error when there is none
   std::size_t size() const { return tensors_.size(); }
 
-  // In forward: keeps a value. In backward: reads value i back.
+  // In forward: keeps a value. In backward: reads value i back; throws Error when it is missing or
+  // of another type.
   template <typename T>
   void constant(T value) {
     constants_.push_back(std::any(std::move(value)));
@@ -48,8 +45,7 @@ class Saved {
   template <typename T>
   const T& constant(std::size_t i) const {
     const T* value = i < constants_.size() ? std::any_cast<T>(&constants_[i]) : nullptr;
-    check(value != nullptr, "Function: constant {} is missing or of another type; {} were kept", i,
-          constants_.size());
+    if (value == nullptr) fail_constant(i);
     return *value;
   }
 
@@ -61,6 +57,8 @@ class Saved {
   }
 
  private:
+  [[noreturn]] void fail_constant(std::size_t i) const;
+
   TensorList tensors_;
   std::vector<std::any> constants_;
 };

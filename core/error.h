@@ -10,7 +10,6 @@
 
 #include <stdexcept>
 #include <string>
-#include <utility>
 
 namespace keymix {
 
@@ -21,17 +20,21 @@ class Error : public std::runtime_error {
       : std::runtime_error(message + "\n  hint: " + hint) {}
 };
 
+namespace detail {
+[[noreturn]] void throw_error(fmt::string_view format, fmt::format_args args);
+}
+
 // Throws an Error with the formatted message.
 template <typename... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
-  throw Error(fmt::format(format, std::forward<Args>(args)...));
+  detail::throw_error(format, fmt::make_format_args(args...));
 }
 
 // Throws an Error with the formatted message unless `ok`. The text is only built on failure.
 template <typename... Args>
 void check(bool ok, fmt::format_string<Args...> format, Args&&... args) {
   if (!ok) [[unlikely]]
-    throw Error(fmt::format(format, std::forward<Args>(args)...));
+    detail::throw_error(format, fmt::make_format_args(args...));
 }
 
 }  // namespace keymix

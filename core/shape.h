@@ -8,6 +8,7 @@
 #pragma once
 
 #include "keymix/core/error.h"
+#include "keymix/core/formatter.h"
 
 #include <array>
 #include <cstdint>
@@ -103,12 +104,9 @@ inline const Dims all{};
 
 }  // namespace keymix
 
-// Takes no width: fmt/core.h alone cannot pad. Format to_string(shape) where a column needs it.
 template <>
-struct fmt::formatter<keymix::Shape> {
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-  template <typename Context>
-  auto format(const keymix::Shape& shape, Context& context) const {
-    return fmt::format_to(context.out(), "{}", keymix::to_string(shape));
+struct fmt::formatter<keymix::Shape> : keymix::TextFormatter {
+  auto format(const keymix::Shape& shape, fmt::format_context& context) const {
+    return write(keymix::to_string(shape), context);
   }
 };

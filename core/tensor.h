@@ -281,12 +281,9 @@ void release_iteratively(std::shared_ptr<void> object);
 
 }  // namespace keymix
 
-// Takes no width: fmt/core.h alone cannot pad. Format to_string(tensor) where a column needs it.
 template <>
-struct fmt::formatter<keymix::Tensor> {
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-  template <typename Context>
-  auto format(const keymix::Tensor& tensor, Context& context) const {
-    return fmt::format_to(context.out(), "{}", keymix::to_string(tensor));
+struct fmt::formatter<keymix::Tensor> : keymix::TextFormatter {
+  auto format(const keymix::Tensor& tensor, fmt::format_context& context) const {
+    return write(keymix::to_string(tensor), context);
   }
 };

@@ -2,6 +2,8 @@
 
 #include "keymix/core/error.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace keymix::nn {

@@ -18,8 +18,6 @@
 #include "keymix/core/safetensors.h"
 #include "keymix/nn/scope.h"
 
-#include <fmt/format.h>
-
 #include <concepts>
 #include <functional>
 
@@ -93,9 +91,8 @@ std::string to_string(const Module& module);
 }  // namespace keymix::nn
 
 template <std::derived_from<keymix::nn::Module> T>
-struct fmt::formatter<T> : fmt::formatter<std::string> {
-  template <typename Context>
-  auto format(const T& module, Context& context) const {
-    return fmt::formatter<std::string>::format(keymix::nn::to_string(module), context);
+struct fmt::formatter<T> : keymix::TextFormatter {
+  auto format(const T& module, fmt::format_context& context) const {
+    return write(keymix::nn::to_string(module), context);
   }
 };

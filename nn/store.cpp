@@ -36,8 +36,10 @@ bool lies_under(std::string_view name, std::string_view path) {
   return name.size() == path.size() || name[path.size()] == '.';
 }
 
-void Store::claim(const std::string& name) {
-  if (!names_.insert(name).second)
+void Store::claim(std::string_view name) const {
+  const auto has_name = [name](const auto& entry) { return entry.name == name; };
+  if (std::any_of(parameters_.begin(), parameters_.end(), has_name) ||
+      std::any_of(buffers_.begin(), buffers_.end(), has_name))
     throw Error(
         fmt::format("scope: the name '{}' is taken; got it a second time; needed a new one", name),
         "give each layer a scope of its own: scope / \"name\"");
@@ -65,12 +67,13 @@ void Store::add_module(std::string_view path, std::string_view type) {
 
 void Store::set_training(std::string_view path, bool training) {
   std::erase_if(training_, [path](const auto& entry) { return lies_under(entry.first, path); });
-  training_.emplace(path, training);
+  training_.emplace_back(path, training);
 }
 
 bool Store::training(std::string_view path) const {
   for (;;) {
-    if (const auto found = training_.find(path); found != training_.end()) return found->second;
+    for (const auto& [place, mode] : training_)
+      if (place == path) return mode;
     if (path.empty()) return true;
     const std::size_t dot = path.rfind('.');
     path = dot == std::string_view::npos ? std::string_view() : path.substr(0, dot);

@@ -7,11 +7,10 @@
 #include "keymix/core/generator.h"
 #include "keymix/core/tensor.h"
 
-#include <map>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace keymix::nn {
@@ -62,14 +61,13 @@ class Store {
   void convert(std::string_view path, DType dtype);
 
  private:
-  void claim(const std::string& name);
+  void claim(std::string_view name) const;  // throws Error when it is taken
 
   Generator generator_;
   ParameterList parameters_;
   std::vector<Buffer> buffers_;
   std::vector<ModuleRecord> modules_;
-  std::unordered_set<std::string> names_;
-  std::map<std::string, bool, std::less<>> training_;  // by path; the longest prefix decides
+  std::vector<std::pair<std::string, bool>> training_;  // by path; the longest prefix decides
 };
 
 }  // namespace keymix::nn

@@ -4,6 +4,8 @@
 #include "keymix/core/error.h"
 #include "keymix/nn/train/progress_bar.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <unordered_map>

@@ -120,9 +120,8 @@ struct Printer {
                     std::int64_t offset) const {
     if (host.ndim() == 0) return format(value_at(0));
     if (dim == host.ndim() - 1) return row(format, indent + 1, offset);
-    const std::string gap = "," +
-                            std::string(static_cast<std::size_t>(host.ndim() - 1 - dim), '\n') +
-                            std::string(indent + 1, ' ');
+    std::string gap = ",";
+    gap.append(static_cast<std::size_t>(host.ndim() - 1 - dim), '\n').append(indent + 1, ' ');
     std::string text = "[";
     bool first = true;
     for (std::int64_t i : shown_indices(host.size(dim), shorten)) {

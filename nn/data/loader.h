@@ -10,16 +10,12 @@
 #pragma once
 
 #include "keymix/core/error.h"
+#include "keymix/nn/data/prefetch.h"
 #include "keymix/nn/data/sampler.h"
 
 #include <concepts>
-#include <condition_variable>
-#include <deque>
-#include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <utility>
 
 namespace keymix::data {
@@ -71,7 +67,8 @@ class DataLoader {
   DataLoader(D dataset, S sampler, Collate collate, LoaderOptions options = {})
       : sampler_(std::make_shared<S>(std::move(sampler))),
         walk_(sampler_, {}),
-        prefetch_(options.prefetch) {
+        prefetch_(options.prefetch),
+        prefetcher_([this] { return make(); }, prefetch_) {
     check(prefetch_ >= 0, "DataLoader: impossible prefetch; got {}; needed 0 or more", prefetch_);
     using Example = std::remove_cvref_t<decltype(std::as_const(dataset)[std::size_t{}])>;
     make_ = [dataset = std::move(dataset), collate = std::move(collate)](const Indices& indices) {
@@ -85,95 +82,51 @@ class DataLoader {
       return Batch(collate(chosen));
     };
   }
-  ~DataLoader() { stop(); }
   DataLoader(const DataLoader&) = delete;
   DataLoader& operator=(const DataLoader&) = delete;
 
   // The next batch; after the last of an epoch the first of the next. Throws what dataset or
   // collate threw for it, and again until seek() goes elsewhere.
   Batch next() {
-    Made made = prefetch_ > 0 ? take() : make();
+    const Prefetcher::Made made = prefetch_ > 0 ? prefetcher_.take() : make();
     if (made.failure) std::rethrow_exception(made.failure);
-    position_ = made.after;
-    return std::move(*made.batch);
+    Product& product = *static_cast<Product*>(made.product.get());
+    position_ = product.after;
+    return std::move(product.batch);
   }
 
   LoaderPosition position() const { return position_; }
   // Throws Error unless the position exists.
   void seek(LoaderPosition position) {
     SamplerWalk walk(sampler_, position);
-    stop();
+    prefetcher_.stop();
     walk_ = std::move(walk);
     position_ = position;
   }
 
  private:
-  struct Made {
-    std::unique_ptr<Batch> batch = nullptr;
-    std::exception_ptr failure = nullptr;
-    LoaderPosition after = {};
+  struct Product {
+    Batch batch;
+    LoaderPosition after;  // the position once it has been given
   };
 
   // The batch at walk_, which moves on unless it failed.
-  Made make() {
-    Made made;
+  Prefetcher::Made make() {
     try {
-      made.batch = std::make_unique<Batch>(make_(walk_.indices()));
+      Batch batch = make_(walk_.indices());
       walk_.advance();
-      made.after = walk_.position();
+      return {.product = std::make_shared<Product>(Product{std::move(batch), walk_.position()})};
     } catch (...) {
-      made.failure = std::current_exception();
+      return {.failure = std::current_exception()};
     }
-    return made;
-  }
-
-  Made take() {
-    if (!thread_.joinable()) thread_ = std::thread([this] { produce(); });
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !ready_.empty(); });
-    if (ready_.front().failure)  // stays: the thread has ended
-      return {.failure = ready_.front().failure};
-    Made made = std::move(ready_.front());
-    ready_.pop_front();
-    changed_.notify_all();
-    return made;
-  }
-
-  void produce() {
-    for (;;) {
-      Made made = make();  // walk_ is this thread's until it has been joined
-      const bool failed = made.failure != nullptr;
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopping_ || std::ssize(ready_) < prefetch_; });
-      if (stopping_) return;
-      ready_.push_back(std::move(made));
-      changed_.notify_all();
-      if (failed) return;
-    }
-  }
-
-  void stop() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    if (thread_.joinable()) thread_.join();
-    ready_.clear();
-    stopping_ = false;
   }
 
   std::shared_ptr<const Sampler> sampler_;
-  SamplerWalk walk_;
+  SamplerWalk walk_;  // the prefetcher's thread's until it has been stopped
   std::int64_t prefetch_;
   std::function<Batch(const Indices&)> make_;
   LoaderPosition position_;
-
-  std::thread thread_;
-  std::mutex mutex_;  // of what follows
-  std::condition_variable changed_;
-  std::deque<Made> ready_;
-  bool stopping_ = false;
+  Prefetcher prefetcher_;  // last: its thread uses what is above
 };
 
 }  // namespace keymix::data

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 
@@ -15,6 +16,10 @@ namespace {
 
 constexpr std::int64_t kBarWidth = 30;
 constexpr double kRedrawSeconds = 0.1;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 bool is_terminal(std::FILE* stream) {
   const char* term = std::getenv("TERM");
@@ -49,7 +54,7 @@ std::string bar_text(double fraction, std::int64_t width) {
 }  // namespace
 
 ProgressBar::ProgressBar(ProgressBarOptions options)
-    : options_(std::move(options)), terminal_(is_terminal(options_.stream)) {
+    : options_(std::move(options)), terminal_(is_terminal(options_.stream)), start_(now()) {
   check(options_.total >= 1 && options_.line_every >= 1,
         "ProgressBar: no steps; got total = {}, line_every = {}; needed 1 or more", options_.total,
         options_.line_every);
@@ -62,12 +67,12 @@ ProgressBar::~ProgressBar() {
 bool ProgressBar::due(std::int64_t done) const {
   if (done >= options_.total) return true;
   if (!terminal_) return done % options_.line_every == 0;
-  return std::chrono::duration<double>(Clock::now() - drawn_).count() >= kRedrawSeconds;
+  return now() - drawn_ >= kRedrawSeconds;
 }
 
 void ProgressBar::draw(std::int64_t done, std::string_view status) {
-  drawn_ = Clock::now();
-  const double seconds = std::chrono::duration<double>(drawn_ - start_).count();
+  drawn_ = now();
+  const double seconds = drawn_ - start_;
   const double fraction =
       std::clamp(static_cast<double>(done) / static_cast<double>(options_.total), 0.0, 1.0);
   const std::string total = grouped(options_.total);

@@ -8,7 +8,6 @@
 //   }
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -40,13 +39,10 @@ class ProgressBar {
   void draw(std::int64_t done, std::string_view status);
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   ProgressBarOptions options_;
   bool terminal_ = false;
   bool open_ = false;  // the cursor stands in a line that will be redrawn
-  Clock::time_point start_ = Clock::now();
-  Clock::time_point drawn_ = {};
+  double start_ = 0, drawn_ = 0;  // seconds, of a clock that never goes back
 };
 
 std::string grouped(std::int64_t value);  // "20,000"

@@ -1,0 +1,35 @@
+// Prefetcher: a thread that makes things ahead of time and hands them out in order. What it makes is
+// of no concern here: DataLoader makes batches of it.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+
+namespace keymix::data {
+
+class Prefetcher {
+ public:
+  // One product, or what was thrown instead.
+  struct Made {
+    std::shared_ptr<void> product = nullptr;
+    std::exception_ptr failure = nullptr;
+  };
+
+  // `make` runs on the thread, which starts with the first take() and keeps `ahead` (1 or more)
+  // products ready.
+  Prefetcher(std::function<Made()> make, std::int64_t ahead);
+  ~Prefetcher();
+
+  // The next product. A failure ends the thread, and is given again and again until stop().
+  Made take();
+  // Ends the thread and drops what it made; the next take() starts another.
+  void stop();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace keymix::data

@@ -17,6 +17,7 @@
 #include "keymix/nn/attention/cores.h"
 #include "keymix/nn/attention/multi_head.h"
 #include "keymix/nn/data/collate.h"
+#include "keymix/nn/data/idx.h"
 #include "keymix/nn/data/loader.h"
 #include "keymix/nn/data/sampler.h"
 #include "keymix/nn/data/text_windows.h"

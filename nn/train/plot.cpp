@@ -1,5 +1,8 @@
 #include "keymix/nn/train/plot.h"
 
+#include "keymix/core/error.h"
+#include "keymix/ops/create.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
@@ -8,8 +11,10 @@
 
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 extern char** environ;
 
@@ -56,6 +61,33 @@ std::string style_of(const Series& series) {
       kColours[static_cast<std::size_t>(series.colour) % kColours.size()], quoted(series.title));
 }
 
+// `columns` pictures of one height, side by side.
+std::string prologue(std::size_t columns, std::size_t width, const std::string& png) {
+  return fmt::format(
+      "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) {{ "
+      "set terminal pngcairo size {0},480 font 'Sans,12' }} "
+      "else {{ set terminal png size {0},480 }}\n"
+      "set output {1}\nset multiplot layout 1,{2}\n",
+      width * columns, quoted(png), columns);
+}
+
+// Runs the script that `script_for` makes for a file beside `png`, which then takes its place.
+std::string draw(const std::function<std::string(const std::string& png)>& script_for,
+                 const std::string& png) {
+  const std::string script = png + ".gp.part", part = png + ".part";
+  std::ofstream(script) << script_for(part);
+  const int status = run_gnuplot(script);
+  std::error_code error;
+  std::filesystem::remove(script, error);
+  if (status == 0) {
+    std::filesystem::rename(part, png, error);
+    return error ? error.message() : "";
+  }
+  std::filesystem::remove(part, error);
+  // A shell's number for a program that could not be run, which some spawns report late.
+  return status == -1 || status == 127 ? "gnuplot is not installed" : "gnuplot failed";
+}
+
 }  // namespace
 
 std::string plot_script(const std::vector<Plot>& plots, const std::string& png) {
@@ -78,32 +110,50 @@ std::string plot_script(const std::vector<Plot>& plots, const std::string& png) 
                    : "set yrange [*:*]\n";
     drawing += fmt::format("plot {}\n", fmt::join(curves, ", "));
   }
-  const std::size_t width = 600 * plots.size();
-  return data +
-         fmt::format(
-             "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) {{ "
-             "set terminal pngcairo size {0},480 font 'Sans,12' }} "
-             "else {{ set terminal png size {0},480 }}\n"
-             "set output {1}\nset multiplot layout 1,{2}\n"
-             "set grid lc rgb '#dddddd' lt 1\nset border 3\nset tics nomirror\n"
-             "set xlabel 'step'\nset xrange [0:*]\n",
-             width, quoted(png), plots.size()) +
+  return data + prologue(plots.size(), 600, png) +
+         "set grid lc rgb '#dddddd' lt 1\nset border 3\nset tics nomirror\n"
+         "set xlabel 'step'\nset xrange [0:*]\n" +
          drawing + "unset multiplot\nunset output\n";
 }
 
 std::string draw_plots(const std::vector<Plot>& plots, const std::string& png) {
-  const std::string script = png + ".gp.part", part = png + ".part";
-  std::ofstream(script) << plot_script(plots, part);
-  const int status = run_gnuplot(script);
-  std::error_code error;
-  std::filesystem::remove(script, error);
-  if (status == 0) {
-    std::filesystem::rename(part, png, error);
-    return error ? error.message() : "";
+  return draw([&](const std::string& part) { return plot_script(plots, part); }, png);
+}
+
+std::string heatmap_script(const std::vector<Heatmap>& maps, const std::string& png) {
+  check(!maps.empty(), "heatmap: there is nothing to draw; needed one map or more");
+  std::string data, drawing;
+  int block = 0;
+  for (const Heatmap& map : maps) {
+    check(map.values.defined() && map.values.ndim() == 2 && map.values.numel() > 0,
+          "heatmap '{}': got {}; needed [rows, columns], with an element", map.title,
+          map.values.defined() ? to_string(map.values.shape()) : "an undefined tensor");
+    const std::int64_t rows = map.values.size(0), columns = map.values.size(1);
+    const std::string name = fmt::format("$map_{}", block++);
+    data += name + " << END\n";
+    const std::vector<double> values = to_vector<double>(map.values);
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < columns; ++j) {
+        const double value = values[static_cast<std::size_t>(i * columns + j)];
+        if (std::isfinite(value))
+          data += fmt::format("{} {} {}\n", j, i, value);
+        else
+          data += fmt::format("{} {} NaN\n", j, i);
+      }
+    data += "END\n";
+    drawing += fmt::format(
+        "set title {}\nset xlabel {}\nset ylabel {}\nset xrange [-0.5:{}.5]\n"
+        "set yrange [{}.5:-0.5]\nplot {} using 1:2:(0.5):(0.5):3 with boxxyerror fillcolor palette "
+        "fillstyle solid noborder notitle\n",
+        quoted(map.title), quoted(map.x_label), quoted(map.y_label), columns - 1, rows - 1, name);
   }
-  std::filesystem::remove(part, error);
-  // A shell's number for a program that could not be run, which some spawns report late.
-  return status == -1 || status == 127 ? "gnuplot is not installed" : "gnuplot failed";
+  return data + prologue(maps.size(), 520, png) +
+         "set palette defined (0 '#ffffff', 1 '#0072b2', 2 '#002b45')\nset tics nomirror out\n" +
+         drawing + "unset multiplot\nunset output\n";
+}
+
+std::string draw_heatmaps(const std::vector<Heatmap>& maps, const std::string& png) {
+  return draw([&](const std::string& part) { return heatmap_script(maps, part); }, png);
 }
 
 }  // namespace keymix::train

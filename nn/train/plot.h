@@ -1,7 +1,10 @@
-// Curves over the steps of a training, drawn by gnuplot into one PNG.
+// Curves over the steps of a training, and matrices as pictures, drawn by gnuplot into one PNG.
 //
 //   train::draw_plots({{.title = "loss", .series = {{.title = "train", .points = losses}}}}, "loss.png");
+//   train::draw_heatmaps({{.title = "head 0", .values = weights[0][0]}}, "attention.png");
 #pragma once
+
+#include "keymix/core/tensor.h"
 
 #include <cstdint>
 #include <optional>
@@ -32,10 +35,22 @@ struct Plot {
   bool key_at_left = false;
 };
 
+struct Heatmap {
+  std::string title = {};
+  Tensor values = {};  // [rows, columns], row 0 at the top; infinities and NaN are gaps
+  std::string x_label = "key";
+  std::string y_label = "query";
+};
+
 // The gnuplot script, with the data in it, that draws the plots side by side into `png`.
 std::string plot_script(const std::vector<Plot>& plots, const std::string& png);
 
 // Draws `png`. Returns "" or, in a few words, why there is no drawing; an older one then stays.
 std::string draw_plots(const std::vector<Plot>& plots, const std::string& png);
+
+// The same for matrices, each with a scale of its own, from white (its least value) to dark. Throw
+// Error unless there is a map and every one has two dimensions and an element.
+std::string heatmap_script(const std::vector<Heatmap>& maps, const std::string& png);
+std::string draw_heatmaps(const std::vector<Heatmap>& maps, const std::string& png);
 
 }  // namespace keymix::train

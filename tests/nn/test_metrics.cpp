@@ -3,7 +3,9 @@
 #include "keymix/nn/train/metrics.h"
 #include "keymix/nn/train/plot.h"
 #include "keymix/nn/train/tensorboard.h"
+#include "keymix/ops/create.h"
 
+#include <cmath>
 #include <cstring>
 
 using namespace keymix;
@@ -178,4 +180,44 @@ TEST_CASE("plots carry their data, and odd names do no harm", "[unit]") {
   CHECK(script.find("set yrange [0:4]\n") != std::string::npos);
   CHECK(script.find("$series_1 with lines lw 2 dt 2 lc rgb '#d55e00' title 'b'") !=
         std::string::npos);
+}
+
+TEST_CASE("heatmaps carry their values, row 0 at the top", "[unit]") {
+  const std::vector<train::Heatmap> maps{
+      {.title = "it's", .values = tensor({{1, 2, -INFINITY}, {NAN, 5, 0.5}})},
+      {.title = "b", .values = arange(1, 3).reshape({2, 1}), .x_label = "x"}};
+  const std::string script = train::heatmap_script(maps, "out.png");
+  CHECK(script.starts_with("$map_0 << END\n0 0 1\n1 0 2\n2 0 NaN\n0 1 NaN\n1 1 5\n2 1 0.5\nEND\n"
+                           "$map_1 << END\n0 0 1\n0 1 2\nEND\n"));
+  CHECK(script.find("set title 'it''s'\nset xlabel 'key'\nset ylabel 'query'\n"
+                    "set xrange [-0.5:2.5]\nset yrange [1.5:-0.5]\nplot $map_0 ") !=
+        std::string::npos);
+  CHECK(script.find("set xlabel 'x'\n") != std::string::npos);
+
+  CHECK(message_of([] { train::heatmap_script({}, "out.png"); }) ==
+        "heatmap: there is nothing to draw; needed one map or more");
+  const auto complaint = [](const Tensor& values) {
+    return message_of([&] { train::heatmap_script({{.title = "a", .values = values}}, "out.png"); });
+  };
+  CHECK(complaint(zeros({3})) == "heatmap 'a': got [3]; needed [rows, columns], with an element");
+  CHECK(complaint(zeros({3, 0})) ==
+        "heatmap 'a': got [3, 0]; needed [rows, columns], with an element");
+  CHECK(complaint(Tensor()) ==
+        "heatmap 'a': got an undefined tensor; needed [rows, columns], with an element");
+}
+
+TEST_CASE("heatmaps of any size are drawn where gnuplot is", "[unit]") {
+  const TempFolder folder;
+  Generator rng(1);
+  const std::string problem = train::draw_heatmaps({{.title = "wide", .values = rand({1, 7}, rng)},
+                                                    {.title = "one", .values = full({1, 1}, 3.0)},
+                                                    {.title = "many", .values = rand({40, 30}, rng)}},
+                                                   folder / "maps.png");
+  if (problem == "gnuplot is not installed") {
+    fmt::print("SKIPPED: heatmaps of any size are drawn where gnuplot is: it is not installed\n");
+    return;
+  }
+  CHECK(problem == "");
+  CHECK(read_bytes(folder / "maps.png").starts_with("\x89PNG"));
+  CHECK(folder.entries() == 1);  // nothing is left beside it
 }

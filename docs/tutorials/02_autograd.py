@@ -44,8 +44,15 @@ numeric = (loss_of(at + eps) - loss_of(at - eps)) / (2 * eps)
 print(f"central difference: {numeric:.6f}")
 print("gradcheck:", torch.autograd.gradcheck(loss_of, at.requires_grad_()))
 
+# --- 5. Where gradients stop ---
+with torch.no_grad():
+    w -= 0.1 * by_hand
+    print(f"w after a step: {w:.4f}")
+print(f"loss after a step: {(torch.tanh(w * x + b) - t).square():.6f}")
+print("detached:", w.detach().requires_grad, "recorded:", (w * 2).requires_grad)
 
-# --- 5. An op of one's own ---
+
+# --- 6. An op of one's own ---
 def naive_softplus(x):
     return torch.log(1 + torch.exp(x))
 
@@ -71,7 +78,7 @@ z = torch.linspace(-2, 2, 5, dtype=torch.float64, requires_grad=True)
 print("gradcheck:", torch.autograd.gradcheck(Softplus.apply, z))
 print("gradgradcheck:", torch.autograd.gradgradcheck(Softplus.apply, z))
 
-# --- 6. Gradients of gradients ---
+# --- 7. Gradients of gradients ---
 z = torch.tensor(0.0, requires_grad=True)
 for step in range(4):
     f = Softplus.apply(z) - 0.3 * z
@@ -80,10 +87,3 @@ for step in range(4):
     print(f"step {step}: z {z:.5f} slope {slope:.5f} curvature {curvature:.5f}")
     z = (z - slope / curvature).detach().requires_grad_()
 print(f"minimum at {z:.5f}, log(0.3 / 0.7) = {torch.logit(torch.tensor(0.3)):.5f}")
-
-# --- 7. Where gradients stop ---
-with torch.no_grad():
-    w -= 0.1 * by_hand
-    print(f"w after a step: {w:.4f}")
-print(f"loss after a step: {(torch.tanh(w * x + b) - t).square():.6f}")
-print("detached:", w.detach().requires_grad, "recorded:", (w * 2).requires_grad)

@@ -45,9 +45,9 @@ def load(split, count):
         images = read_idx(f"{FOLDER}/{split}-images-idx3-ubyte.gz")
         labels = read_idx(f"{FOLDER}/{split}-labels-idx1-ubyte.gz").long()
         return images[:count], labels[:count]
-    patterns = torch.randint(0, 64, (10, 28, 28), generator=torch.Generator().manual_seed(7))
+    patterns = torch.randint(0, 32, (10, 28, 28), generator=torch.Generator().manual_seed(7))
     labels = torch.randint(0, 10, (count,), generator=rng)
-    noise = torch.randint(0, 192, (count, 28, 28), generator=rng)
+    noise = torch.randint(0, 224, (count, 28, 28), generator=rng)
     return (patterns[labels] + noise).to(torch.uint8), labels
 
 

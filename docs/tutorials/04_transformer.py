@@ -16,14 +16,8 @@ By chance or nature's changing course untrimm'd;
 """
 LENGTH, WIDTH, HEADS, LAYERS = 32, 64, 4, 2
 
-# --- 1. Text as numbers ---
-letters = sorted(set(TEXT))
-tokens = torch.tensor([letters.index(c) for c in TEXT])
-print(f"text: {len(tokens)} characters, {len(letters)} different")
-print("first tokens:", tokens[:5])
 
-
-# --- 2. Attention ---
+# --- 1. Attention ---
 class Attention(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
@@ -41,7 +35,7 @@ class Attention(nn.Module):
         return self.output((weight @ v).transpose(1, 2).flatten(2))
 
 
-# --- 3. The position-wise network ---
+# --- 2. The position-wise network ---
 class Mlp(nn.Module):
     def __init__(self, width):
         super().__init__()
@@ -52,7 +46,7 @@ class Mlp(nn.Module):
         return self.down(F.gelu(self.up(x)))
 
 
-# --- 4. A block ---
+# --- 3. A block ---
 class Block(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
@@ -66,7 +60,7 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-# --- 5. The model ---
+# --- 4. The model ---
 class CharModel(nn.Module):
     def __init__(self, vocab):
         super().__init__()
@@ -84,6 +78,12 @@ class CharModel(nn.Module):
             x = block(x)
         return self.head(self.norm(x))
 
+
+# --- 5. Text as numbers ---
+letters = sorted(set(TEXT))
+tokens = torch.tensor([letters.index(c) for c in TEXT])
+print(f"text: {len(tokens)} characters, {len(letters)} different")
+print("first tokens:", tokens[:5])
 
 torch.manual_seed(1)
 model = CharModel(len(letters))

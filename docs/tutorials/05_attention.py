@@ -86,17 +86,12 @@ print("shifts out[0]", shifted[0, 0, 0])
 explicit = mixture_attention(q, keys[0] - mu.reshape(M, 1, 1, 1, D))
 print("one product for both agrees:", close(shifted, explicit))
 
-
 # --- 8. To look at ---
-def show(title, weight):
+maps = {"softmax": softmax_weight[0, 0], "mixture of two keys": mixture_weight[0, 0]}
+for title, weight in maps.items():
     print(f"map: {title}")
     for row in weight / weight.max():
         print("map:", "".join(2 * " .:-=+*#%@"[int(9.99 * w)] for w in row.tolist()))
-
-
-maps = {"softmax": softmax_weight[0, 0], "mixture of two keys": mixture_weight[0, 0]}
-for title, weight in maps.items():
-    show(title, weight)
 try:
     import matplotlib.pyplot as plt
 

@@ -7,28 +7,7 @@
 #include "keymix/keymix.h"
 using namespace keymix;
 
-// softplus(z) = log(1 + e^z) as one writes it down: e^100 is no float32, so this is infinite at 100,
-// and its derivative e^z / (1 + e^z) is infinity by infinity.
-Tensor naive_softplus(const Tensor& z) { return log(1 + exp(z)); }
-
-// --- 5. An op of one's own ---
-//
-// The same function without overflow, and the derivative we know:
-//
-//   softplus(z) = max(z, 0) + log(1 + e^-|z|)         d softplus / dz = sigmoid(z)
-//
-// A Function is a forward and a backward. forward keeps what backward needs; backward gets dy, the
-// derivative of the loss with respect to the op's result, and by the chain rule multiplies it by
-// that of the result with respect to the op's input.
-struct Softplus : Function<Softplus> {
-  static Tensor forward(Saved& saved, const Tensor& z) {
-    saved = {z};
-    return relu(z) + log1p(exp(-abs(z)));
-  }
-  static Tensor backward(const Saved& saved, const Tensor& dy) { return dy * sigmoid(saved[0]); }
-};
-
-int main() {
+void one_neuron() {
   // --- 1. The chain rule by hand ---
   //
   // One neuron and a squared error: y = tanh(w x + b), loss = (y - t)^2. From the outside in,
@@ -81,10 +60,47 @@ int main() {
   gradcheck(loss_of, {at});
   fmt::print("gradcheck: true\n");
 
-  // --- 5. An op of one's own: the two softplus above ---
+  // --- 5. Where gradients stop ---
+  //
+  // Under NoGrad nothing is recorded, and weights may be changed in place: that is what an optimiser
+  // does. detach() cuts one tensor off. A step against the gradient makes the loss smaller.
+  {
+    NoGrad no_grad;
+    w -= 0.1 * by_hand;
+    fmt::print("w after a step: {:.4f}\n", w.item());
+  }
+  fmt::print("loss after a step: {:.6f}\n", square(tanh(w * x + b) - t).item());
+  fmt::print("detached: {} recorded: {}\n", w.detach().requires_grad(), (w * 2).requires_grad());
+}
+
+// --- 6. An op of one's own ---
+//
+// softplus(z) = log(1 + e^z), as one writes it down: e^100 is no float32, so this is infinite at 100,
+// and its derivative e^z / (1 + e^z) is infinity by infinity.
+Tensor naive_softplus(const Tensor& z) { return log(1 + exp(z)); }
+
+// The same function without overflow, and the derivative we know:
+//
+//   softplus(z) = max(z, 0) + log(1 + e^-|z|)         d softplus / dz = sigmoid(z)
+//
+// A Function is a forward and a backward. forward keeps what backward needs; backward gets dy, the
+// derivative of the loss with respect to the op's result, and by the chain rule multiplies it by
+// that of the result with respect to the op's input.
+struct Softplus : Function<Softplus> {
+  static Tensor forward(Saved& saved, const Tensor& z) {
+    saved = {z};
+    return relu(z) + log1p(exp(-abs(z)));
+  }
+  static Tensor backward(const Saved& saved, const Tensor& dy) { return dy * sigmoid(saved[0]); }
+};
+
+int main() {
+  one_neuron();
+
+  // --- 6. An op of one's own: the two softplus ---
   const Tensor start = tensor({-1, 0, 100});
   Tensor z = start.clone().requires_grad_();
-  y = naive_softplus(z);
+  Tensor y = naive_softplus(z);
   y.sum().backward();
   fmt::print("naive {} gradient {}\n", y.detach(), z.grad());
   z = start.clone().requires_grad_();
@@ -96,7 +112,7 @@ int main() {
   gradgradcheck(Softplus::apply, {linspace(-2, 2, 5)});
   fmt::print("gradgradcheck: true\n");
 
-  // --- 6. Gradients of gradients ---
+  // --- 7. Gradients of gradients ---
   //
   // With create_graph the backward records itself, and can be differentiated again. Newton's method
   // divides the slope by the curvature, z <- z - f'(z) / f''(z), and finds the minimum of
@@ -111,16 +127,4 @@ int main() {
     z = (z - slope / curvature).detach().requires_grad_();
   }
   fmt::print("minimum at {:.5f}, log(0.3 / 0.7) = {:.5f}\n", z.item(), std::log(0.3 / 0.7));
-
-  // --- 7. Where gradients stop ---
-  //
-  // Under NoGrad nothing is recorded, and weights may be changed in place: that is what an optimiser
-  // does. detach() cuts one tensor off. A step against the gradient makes the loss smaller.
-  {
-    NoGrad no_grad;
-    w -= 0.1 * by_hand;
-    fmt::print("w after a step: {:.4f}\n", w.item());
-  }
-  fmt::print("loss after a step: {:.6f}\n", square(tanh(w * x + b) - t).item());
-  fmt::print("detached: {} recorded: {}\n", w.detach().requires_grad(), (w * 2).requires_grad());
 }

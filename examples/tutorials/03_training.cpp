@@ -9,55 +9,7 @@
 #include "keymix/keymix.h"
 using namespace keymix;
 
-const std::string kFolder = "/usr/share/datasets/fashion-mnist";
-const char* const kNames[] = {"T-shirt", "trousers", "pullover", "dress", "coat",
-                              "sandal",  "shirt",    "sneaker",  "bag",   "ankle boot"};
-
-struct Pictures {
-  Tensor images;  // uint8 [n, 28, 28]: 0 is paper, 255 is ink
-  Tensor labels;  // int64 [n]
-};
-
-// --- 2. Data: small pictures of clothes ---
-//
-// Bytes stay bytes until a batch of them becomes floats: 60,000 pictures take 47 MB, not 188.
-Pictures load(const std::string& split, std::int64_t count, Generator& rng) {
-  if (std::filesystem::exists(kFolder)) {
-    Tensor images = data::read_idx(kFolder + "/" + split + "-images-idx3-ubyte.gz");
-    Tensor labels = data::read_idx(kFolder + "/" + split + "-labels-idx1-ubyte.gz");
-    return {images.slice(0, 0, count), labels.slice(0, 0, count).to(int64)};
-  }
-  Generator same_every_time(7);
-  Tensor patterns = randint(0, 64, {10, 28, 28}, same_every_time);
-  Tensor labels = randint(0, 10, {count}, rng);
-  Tensor noise = randint(0, 192, {count, 28, 28}, rng);
-  return {(index_select(patterns, 0, labels) + noise).to(uint8), labels};
-}
-
-// --- 3. A model: a multilayer perceptron ---
-//
-//   logits = W2 relu(W1 x + b1) + b2
-//
-// A module declares its layers, each with its name, and says how they follow each other. The Scope
-// is where their weights are registered, as up.weight, up.bias, down.weight, down.bias: the optimiser
-// and the checkpoint find them there, and none can be forgotten.
-struct Mlp : nn::Module {
-  nn::Linear up, down;
-
-  Mlp(nn::Scope scope, std::int64_t hidden)
-      : Module(scope),
-        up(scope / "up", {.in = 28 * 28, .out = hidden}),
-        down(scope / "down", {.in = hidden, .out = 10}) {}
-
-  Tensor operator()(const Tensor& images) {
-    Tensor x = images.flatten(1).to(float32) / 255;
-    return down(relu(up(x)));
-  }
-};
-
-int main() {
-  Generator rng(1);
-
+void fit_a_line(Generator& rng) {
   // --- 1. Linear regression: the training loop, all of it ---
   //
   // 200 points with y = 2 x0 - 3 x1 + 0.5 and some noise. The model is y = x w + b, the loss the mean
@@ -84,6 +36,57 @@ int main() {
     if (step % 20 == 0) fmt::print("line: step {:3} loss {:.4f}\n", step, loss.item());
   }
   fmt::print("line: y = {:.2f} x0 + {:.2f} x1 + {:.2f}\n", w[0].item(), w[1].item(), b.item());
+}
+
+// --- 2. Data: small pictures of clothes ---
+const std::string kFolder = "/usr/share/datasets/fashion-mnist";
+const char* const kNames[] = {"T-shirt", "trousers", "pullover", "dress", "coat",
+                              "sandal",  "shirt",    "sneaker",  "bag",   "ankle boot"};
+
+struct Pictures {
+  Tensor images;  // uint8 [n, 28, 28]: 0 is paper, 255 is ink
+  Tensor labels;  // int64 [n]
+};
+
+// Bytes stay bytes until a batch of them becomes floats: 60,000 pictures take 47 MB, not 188. A
+// picture that stands in is the faint pattern of its class under noise.
+Pictures load(const std::string& split, std::int64_t count, Generator& rng) {
+  if (std::filesystem::exists(kFolder)) {
+    Tensor images = data::read_idx(kFolder + "/" + split + "-images-idx3-ubyte.gz");
+    Tensor labels = data::read_idx(kFolder + "/" + split + "-labels-idx1-ubyte.gz");
+    return {images.slice(0, 0, count), labels.slice(0, 0, count).to(int64)};
+  }
+  Generator same_every_time(7);
+  Tensor patterns = randint(0, 32, {10, 28, 28}, same_every_time);
+  Tensor labels = randint(0, 10, {count}, rng);
+  Tensor noise = randint(0, 224, {count, 28, 28}, rng);
+  return {(index_select(patterns, 0, labels) + noise).to(uint8), labels};
+}
+
+// --- 3. A model: a multilayer perceptron ---
+//
+//   logits = W2 relu(W1 x + b1) + b2
+//
+// A module declares its layers, each with its name, and says how they follow each other. The Scope
+// is where their weights are registered, as up.weight, up.bias, down.weight, down.bias: the optimiser
+// and the checkpoint find them there, and none can be forgotten.
+struct Mlp : nn::Module {
+  nn::Linear up, down;
+
+  Mlp(nn::Scope scope, std::int64_t hidden)
+      : Module(scope),
+        up(scope / "up", {.in = 28 * 28, .out = hidden}),
+        down(scope / "down", {.in = hidden, .out = 10}) {}
+
+  Tensor operator()(const Tensor& images) {
+    Tensor x = images.flatten(1).to(float32) / 255;
+    return down(relu(up(x)));
+  }
+};
+
+int main() {
+  Generator rng(1);
+  fit_a_line(rng);
 
   // --- 2. Data: one of them, in letters ---
   if (!std::filesystem::exists(kFolder))

@@ -27,7 +27,7 @@ struct BlockOptions {
   std::int64_t width = 0, heads = 0;
 };
 
-// --- 2. Attention ---
+// --- 1. Attention ---
 //
 // Each position asks (a query q_i) what it wants to know, offers (a key k_j) what it has, and says (a
 // value v_j) what it passes on. Each head does this in D = width / heads dimensions of its own:
@@ -57,7 +57,7 @@ struct Attention : nn::Module {
   }
 };
 
-// --- 3. The position-wise network ---
+// --- 2. The position-wise network ---
 //
 //   mlp(x) = W2 gelu(W1 x)       four times as wide in between; every position alone
 struct Mlp : nn::Module {
@@ -71,7 +71,7 @@ struct Mlp : nn::Module {
   Tensor operator()(const Tensor& x) { return down(gelu(up(x))); }
 };
 
-// --- 4. A block ---
+// --- 3. A block ---
 //
 //   x = x + attention(norm1(x))       positions talk
 //   x = x + mlp(norm2(x))             each thinks about it
@@ -97,7 +97,7 @@ struct Block : nn::Module {
   }
 };
 
-// --- 5. The model ---
+// --- 4. The model ---
 //
 // A vector for each character plus one for each position, since attention alone would not know the
 // order; the blocks; a last norm; and one logit per character that might come next.
@@ -123,7 +123,7 @@ struct CharModel : nn::Module {
 };
 
 int main() {
-  // --- 1. Text as numbers ---
+  // --- 5. Text as numbers ---
   std::set<char> sorted(kText.begin(), kText.end());
   std::string letters(sorted.begin(), sorted.end());
   std::vector<std::int64_t> numbers;

@@ -19,57 +19,15 @@ Tensor wave(double a, double b) { return sin(a + b * arange(1.0 * N * D)).reshap
 
 bool close(const Tensor& a, const Tensor& b) { return allclose(a, b, {.atol = 1e-5}); }
 
-// log pi_r, [M, 1, 1, 1, 1]: the first component has the weight 0.7.
-Tensor log_pi() { return log(tensor({0.7, 0.3})).reshape({M, 1, 1, 1, 1}); }
-
 // ||q_i - k_j||^2 for all pairs, [..., N, N].
 Tensor squared_distances(const Tensor& q, const Tensor& k) {
   return square(q.unsqueeze(-2) - k.unsqueeze(-3)).sum(-1);
 }
 
-// --- 3. A mixture of keys ---
-//
-// A position may have more than one thing to offer. Give it M keys k_jr with weights pi_r:
-//
-//   s_ijr = log pi_r - ||q_i - k_jr||^2 / (2 sqrt(D))            [M, 1, 1, N, N]
-//   A_ij  = sum_r exp(s_ijr) / sum_j' sum_r exp(s_ij'r)
-//
-// One head then does what took two, while the values are averaged only once.
-Tensor component_scores(const Tensor& q, const Tensor& keys) {
-  return log_pi() - scale / 2 * squared_distances(q, keys);
-}
-
-Tensor mixture_weights(const Tensor& q, const Tensor& keys) {
-  Tensor density = exp(component_scores(q, keys)).sum(0);
-  return density / density.sum(-1, {.keepdim = true});
-}
-
-// --- 4. In the log domain ---
-//
-//   A_ij = softmax over j of logsumexp over r of s_ijr
-//
-// logsumexp and softmax take the largest exponent out before they take e^..., so that the largest
-// term is 1 and no row becomes 0 / 0, however far a query is from every key.
-Tensor mixture_attention(const Tensor& q, const Tensor& keys, const Tensor& v) {
-  return matmul(softmax(logsumexp(component_scores(q, keys), 0), -1), v);
-}
-
-// --- 8. To look at ---
-//
-// A row per query, a column per key; the darker, the heavier.
-void show(const std::string& title, const Tensor& weight) {
-  fmt::print("map: {}\n", title);
-  Tensor shade = (weight / weight.max() * 9.99).to(int32);
-  for (std::int64_t i = 0; i < N; ++i) {
-    fmt::print("map: ");
-    for (int s : to_vector<int>(shade[i])) fmt::print("{0}{0}", " .:-=+*#%@"[s]);
-    fmt::print("\n");
-  }
-}
-
 int main() {
   Tensor q = wave(0.3, 0.7), v = wave(0.9, 1.1);
   Tensor keys = stack({wave(0.1, 0.71), wave(1.7, 0.5)});
+  Tensor log_pi = log(tensor({0.7, 0.3})).reshape({M, 1, 1, 1, 1});  // weights of the components
 
   // --- 1. Softmax attention ---
   //
@@ -99,24 +57,44 @@ int main() {
   fmt::print("with keys of one length, Gaussian equals softmax: {}\n",
              close(gaussian_weight, dot_weight));
 
-  // --- 3. A mixture of keys (component_scores, mixture_weights) ---
+  // --- 3. A mixture of keys ---
+  //
+  // A position may have more than one thing to offer. Give it M keys k_jr with weights pi_r:
+  //
+  //   s_ijr = log pi_r - ||q_i - k_jr||^2 / (2 sqrt(D))            [M, 1, 1, N, N]
+  //   A_ij  = sum_r exp(s_ijr) / sum_j' sum_r exp(s_ij'r)
+  //
+  // One head then does what took two, while the values are averaged only once.
+  auto component_scores = [&](const Tensor& query, const Tensor& key) {
+    return log_pi - scale / 2 * squared_distances(query, key);
+  };
+  auto mixture_weights = [&](const Tensor& query, const Tensor& key) {
+    Tensor density = exp(component_scores(query, key)).sum(0);
+    return density / density.sum(-1, {.keepdim = true});
+  };
   Tensor mixture_weight = mixture_weights(q, keys);
   Tensor mixture = matmul(mixture_weight, v);
   fmt::print("mixture out[0] {}\n", mixture[0][0][0]);
   fmt::print("rows add up to one: {:.4f}\n", mixture_weight.sum(-1).mean().item());
 
-  // --- 4. In the log domain (mixture_attention) ---
+  // --- 4. In the log domain ---
   //
-  // Far from every key all densities underflow, and 0 / 0 is NaN. In the log domain, where the
-  // library's attention() is too, the nearest keys still answer.
-  fmt::print("log domain agrees: {}\n", close(mixture_attention(q, keys, v), mixture));
+  //   A_ij = softmax over j of logsumexp over r of s_ijr
+  //
+  // Far from every key all densities underflow, and 0 / 0 is NaN. logsumexp and softmax take the
+  // largest exponent out before they exponentiate, so that the largest term is 1, and the nearest keys
+  // still answer. The library's attention() works in the log domain, too.
+  auto mixture_attention = [&](const Tensor& query, const Tensor& key) {
+    return matmul(softmax(logsumexp(component_scores(query, key), 0), -1), v);
+  };
+  fmt::print("log domain agrees: {}\n", close(mixture_attention(q, keys), mixture));
   Tensor far = q + 30;
-  Tensor nothing = matmul(mixture_weights(far, keys), v), nearest = mixture_attention(far, keys, v);
+  Tensor nothing = matmul(mixture_weights(far, keys), v), nearest = mixture_attention(far, keys);
   fmt::print("far away, densities: {}\n", nothing[0][0][0].slice(0, 0, 3));
   fmt::print("far away, log domain: {}\n", nearest[0][0][0].slice(0, 0, 3));
   AttentionInputs inputs{.query = q, .keys = {keys[0], keys[1]}, .value = v};
   inputs.score = ScoreKind::gaussian;
-  inputs.log_weight = log_pi().reshape({1, M, 1});  // [H or 1, M, Nk or 1]
+  inputs.log_weight = log_pi.reshape({1, M, 1});  // [H or 1, M, Nk or 1]
   fmt::print("library: mixture agrees: {}\n", close(attention(inputs).out, mixture));
 
   // --- 5. Softmax attention over M N keys with tied values ---
@@ -125,7 +103,7 @@ int main() {
   //
   // (but for a term of q_i alone, which cancels). So a mixture head is an ordinary softmax head with M
   // times as many keys, a bias, and each value used M times. That is why one kernel serves both.
-  Tensor beta = log_pi().squeeze(-1) - scale / 2 * square(keys).sum(-1);
+  Tensor beta = log_pi.squeeze(-1) - scale / 2 * square(keys).sum(-1);
   Tensor score = matmul(q, concat({keys[0], keys[1]}, -2).transpose(-2, -1)) * scale;
   score = score + concat({beta[0], beta[1]}, -1).unsqueeze(-2);
   Tensor tied = matmul(softmax(score, -1), concat({v, v}, -2));
@@ -139,7 +117,7 @@ int main() {
   Tensor responsibility = softmax(component_scores(q, keys), 0);
   Tensor share = (responsibility * mixture_weight).sum(-1).mean({1, 2, 3});
   fmt::print("share of the components {}\n", share);
-  Tensor hard = matmul(softmax((component_scores(q, keys) - log_pi()).max(0), -1), v);
+  Tensor hard = matmul(softmax((component_scores(q, keys) - log_pi).max(0), -1), v);
   fmt::print("hard out[0] {}\n", hard[0][0][0]);
   inputs.mode = AttentionMode::hard;
   fmt::print("library: hard agrees: {}\n", close(attention(inputs).out, hard));
@@ -154,22 +132,32 @@ int main() {
   Tensor of_query = einsum("bhid,md->mbhi", {q, mu});
   Tensor of_key =
       einsum("bhjd,md->mbhj", {keys[0], mu}) - square(mu).sum(-1).reshape({M, 1, 1, 1}) / 2;
-  Tensor scores = log_pi() + scale * (base - of_query.unsqueeze(-1) + of_key.unsqueeze(-2));
+  Tensor scores = log_pi + scale * (base - of_query.unsqueeze(-1) + of_key.unsqueeze(-2));
   Tensor shifted = matmul(softmax(logsumexp(scores, 0), -1), v);
   fmt::print("shifts out[0] {}\n", shifted[0][0][0]);
   Tensor explicit_keys = keys[0] - mu.reshape({M, 1, 1, 1, D});
   fmt::print("one product for both agrees: {}\n",
-             close(shifted, mixture_attention(q, explicit_keys, v)));
+             close(shifted, mixture_attention(q, explicit_keys)));
   inputs.mode = AttentionMode::soft;
   inputs.keys = {keys[0]};
   inputs.shifts = mu.unsqueeze(1);  // [M, H, D]
   fmt::print("library: shifts agree: {}\n", close(attention(inputs).out, shifted));
 
   // --- 8. To look at ---
+  //
+  // A row per query, a column per key; the darker, the heavier.
   std::vector<train::Heatmap> maps = {
       {.title = "softmax", .values = softmax_weight[0][0]},
       {.title = "mixture of two keys", .values = mixture_weight[0][0]}};
-  for (const train::Heatmap& map : maps) show(map.title, map.values);
+  for (const train::Heatmap& map : maps) {
+    fmt::print("map: {}\n", map.title);
+    Tensor shade = (map.values / map.values.max() * 9.99).to(int32);
+    for (std::int64_t i = 0; i < N; ++i) {
+      fmt::print("map: ");
+      for (int s : to_vector<int>(shade[i])) fmt::print("{0}{0}", " .:-=+*#%@"[s]);
+      fmt::print("\n");
+    }
+  }
   std::string problem = train::draw_heatmaps(maps, "attention.png");
   fmt::print("picture: {}\n", problem.empty() ? "attention.png" : "none, " + problem);
 }

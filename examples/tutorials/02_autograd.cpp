@@ -4,6 +4,8 @@
 // page takes that machine apart. In PyTorch: docs/tutorials/02_autograd.py.
 //
 //   cmake --build build --target 02_autograd && build/examples/tutorials/02_autograd
+#include <cmath>
+
 #include "keymix/keymix.h"
 using namespace keymix;
 

@@ -53,8 +53,7 @@ void check_formula(Generator& rng) {
   // --- 3. Cases that we know ---
   //
   // Without slopes it is a mixture of keys, which the library has. With steep ones only j = i is left.
-  // And the last query alone, with all keys, must give the last row: so AttentionCore::step() can
-  // generate text position by position, without a line of ours.
+  // And the last query alone, with all keys, must give the last row: that is how text is generated.
   AttentionInputs plain{.query = q, .keys = {k0, k1}, .value = v, .score = ScoreKind::gaussian};
   plain.log_weight = log_pi.unsqueeze(-1);  // [H, M, Nk or 1]
   plain.mask = {.causal = true};
@@ -157,6 +156,14 @@ int main() {
     };
     const double as_trained = accuracy(24), longer = accuracy(96);
     fmt::print("{}: accuracy at length 24 {:.3f}, at 96 {:.3f}\n", name, as_trained, longer);
+    // Position by position, keys and values being kept: AttentionCore::step(), without a line of ours.
+    auto [ids, target] = draw(1, 24, rng);
+    auto state = model.encoder.make_state(24);
+    TensorList rows;
+    for (std::int64_t i = 0; i < 24; ++i)
+      rows.push_back(model.encoder.step(model.tokens(ids.slice(1, i, i + 1)), state));
+    fmt::print("library: step by step agrees: {}\n",
+               allclose(model.head(concat(rows, 1)), model(ids), {.atol = 1e-5}));
     for (const nn::Parameter& p : model.parameters())
       if (p.name.ends_with("log_slope")) fmt::print("slopes {}\n", exp(p.tensor));
   }

@@ -228,7 +228,9 @@ TEST_CASE("tutorials: 05 attention", "[unit]") {
 TEST_CASE("tutorials: 06 a core of one's own", "[unit]") {
   const TempFolder folder;
   const std::string out = run("06_own_core", folder);
-  check_as_in_pytorch("06_own_core", out, {"softmax:", "decaying:", "slopes", "      "});
+  check_as_in_pytorch("06_own_core", out,
+                      {"softmax:", "decaying:", "library:", "slopes", "      "});
+  CHECK(count(out, "library: step by step agrees: true") == 2);
   CHECK(number(out, "softmax: step 200 loss ") > 0.2);
   CHECK(number(out, "softmax: step 200 loss ") < number(out, "softmax: step   0 loss "));
   CHECK(number(out, "decaying: step 200 loss ") < 0.02);

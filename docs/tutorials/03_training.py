@@ -37,7 +37,8 @@ def read_idx(path):
         data = file.read()
     ndim = data[3]
     shape = np.frombuffer(data, ">u4", count=ndim, offset=4)
-    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=4 + 4 * ndim).reshape(shape).copy())
+    array = np.frombuffer(data, np.uint8, offset=4 + 4 * ndim).reshape(shape)
+    return torch.from_numpy(array.copy())
 
 
 def load(split, count):

@@ -84,7 +84,8 @@ class Model(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.attention = Attention(width, heads, core)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(),
+                                 nn.Linear(4 * width, width))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 2)
 
@@ -122,5 +123,6 @@ for name, core in [("softmax", SoftmaxCore()), ("decaying", DecayingCore(2))]:
         adam.zero_grad()
         if step % 100 == 0:
             print(f"{name}: step {step:3} loss {loss:.4f}")
-    print(f"{name}: accuracy at length 24 {accuracy(model, 24):.3f}, at 96 {accuracy(model, 96):.3f}")
+    as_trained, longer = accuracy(model, 24), accuracy(model, 96)
+    print(f"{name}: accuracy at length 24 {as_trained:.3f}, at 96 {longer:.3f}")
 print("slopes", model.attention.core.log_slope.exp().detach())

@@ -47,7 +47,7 @@ add() {
 
 # run_tests NAME FOLDER SPEC COMMAND...: COMMAND is the test program, with a wrapper if it needs one.
 run_tests() {
-  local name=$1 folder=$2 spec=${filter:-$3} log=$2/log/tests.log
+  local name=$1 folder=$2 spec=${filter:-$3} log=$2/log/$1.log
   shift 3
   "$@" ${spec:+"$spec"} ${arguments[@]+"${arguments[@]}"} </dev/null 2>&1 | tee "$log"
   local status=${PIPESTATUS[0]} cases=0 bad=0 notes='' skip=0 totals
@@ -192,6 +192,9 @@ if configure cpu build -DKEYMIX_WERROR=ON && build build all; then
     *' --list-'*) exec build/tests/keymix_tests ${filter:+"$filter"} "${arguments[@]}" ;;
   esac
   run_tests tests build '' build/tests/keymix_tests
+  # Again, with plain loops and no fused kernel in the place of the CPU's kernels.
+  [ -n "$filter" ] || run_tests reference build '~[cpu]~[slow]' \
+    env KEYMIX_TEST_BACKEND=reference build/tests/keymix_tests
   # A test case without a label would be missed by whoever runs the labels.
   unlabelled=$(build/tests/keymix_tests --list-tests '~[unit]~[gradcheck]~[parity]~[golden]~[slow]')
   if ! grep -q '^0 matching' <<<"$unlabelled"; then

@@ -12,6 +12,7 @@
 #include "keymix/ops/reduce.h"
 #include "keymix/ops/unary.h"
 
+#include <cmath>
 #include <cstdio>
 #include <limits>
 #include <map>
@@ -131,7 +132,11 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, CrossEntropyOpt
 Tensor dropout(const Tensor& x, double p, PhiloxState random) {
   Tensor draws = allocate("dropout", x.shape(), float32, x.device());
   detail::backend_of(x).random(RandomKind::uniform, mut_view_of(draws), random, {});
-  return where(draws >= p, x * (p < 1 ? 1 / (1 - p) : 0.0), 0.0);
+  // Uniforms are multiples of 2^-24. Rounded up to one, p stays what it is when it becomes a float.
+  const Tensor kept = draws >= std::ceil(p * 0x1p24) * 0x1p-24;
+  // A scale rounded to a half would shift the mean of all elements.
+  const DType wide = is_half(x.dtype()) ? float32 : x.dtype();
+  return where(kept, (x.to(wide) * (p < 1 ? 1 / (1 - p) : 0.0)).to(x.dtype()), 0.0);
 }
 
 }  // namespace keymix::composite

@@ -23,7 +23,6 @@ const std::map<std::string, std::string> kElsewhere = {
     {"operator*=", "in place: ops/test_inplace.cpp"},
     {"operator/=", "in place: ops/test_inplace.cpp"},
     {"fill_", "in place: ops/test_inplace.cpp"},
-    {"index_put_", "in place: ops/test_indexing.cpp"},
     {"zeros", "factory: ops/test_create.cpp"},
     {"ones", "factory: ops/test_create.cpp"},
     {"full", "factory: ops/test_create.cpp"},

@@ -61,7 +61,8 @@ void keep_previous(const std::string& path) {
 }  // namespace
 
 void Checkpoint::put(const std::string& prefix, const NamedTensors& named) {
-  for (const auto& [name, tensor] : named) tensors.emplace(prefix + "." + name, tensor);
+  for (const auto& [name, tensor] : named)
+    tensors.emplace(prefix + "." + name, tensor.to(cpu()));  // files are written from the host
 }
 
 NamedTensors Checkpoint::get(const std::string& prefix) const {

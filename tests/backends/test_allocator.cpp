@@ -24,7 +24,7 @@ bool aligned(const void* block) { return reinterpret_cast<std::uintptr_t>(block)
 
 }  // namespace
 
-TEST_CASE("host allocator: block sizes waste at most an eighth", "[unit]") {
+TEST_CASE("host allocator: block sizes waste at most an eighth", "[unit][cpu]") {
   std::size_t previous = 0;
   for (std::size_t bytes = 0; bytes < 70000; bytes += bytes < 2000 ? 1 : 37) {
     const std::size_t block = HostAllocator::block_size(bytes);
@@ -36,7 +36,7 @@ TEST_CASE("host allocator: block sizes waste at most an eighth", "[unit]") {
   }
 }
 
-TEST_CASE("host allocator: reuse and statistics", "[unit]") {
+TEST_CASE("host allocator: reuse and statistics", "[unit][cpu]") {
   HostAllocator allocator({kLimit, false, false});
   void* small = allocator.allocate(1000);
   void* nothing = allocator.allocate(0);
@@ -71,7 +71,7 @@ TEST_CASE("host allocator: reuse and statistics", "[unit]") {
   CHECK(allocator.stats().reserved == 0);
 }
 
-TEST_CASE("host allocator: the cache respects its cap and forgets unused sizes", "[unit]") {
+TEST_CASE("host allocator: the cache respects its cap and forgets unused sizes", "[unit][cpu]") {
   HostAllocator allocator({std::size_t{64} << 10, false, false});
   std::vector<void*> blocks;
   for (int i = 0; i < 20; ++i) blocks.push_back(allocator.allocate(8192));
@@ -87,7 +87,7 @@ TEST_CASE("host allocator: the cache respects its cap and forgets unused sizes",
   allocator.deallocate(block, 40000);
 }
 
-TEST_CASE("host allocator: repeated steps hold no more than the first", "[unit]") {
+TEST_CASE("host allocator: repeated steps hold no more than the first", "[unit][cpu]") {
   HostAllocator allocator({std::size_t{256} << 20, false, false});
   std::size_t after_ten = 0;
   for (int step = 0; step < 1000; ++step) {
@@ -101,7 +101,7 @@ TEST_CASE("host allocator: repeated steps hold no more than the first", "[unit]"
   CHECK(allocator.stats().current == 0);
 }
 
-TEST_CASE("host allocator: fresh memory reads as NaN when asked to", "[unit]") {
+TEST_CASE("host allocator: fresh memory reads as NaN when asked to", "[unit][cpu]") {
   HostAllocator allocator({kLimit, true, false});
   for (int round = 0; round < 2; ++round) {  // from the system, then from the cache
     auto* values = static_cast<float*>(allocator.allocate(100 * sizeof(float)));
@@ -111,7 +111,7 @@ TEST_CASE("host allocator: fresh memory reads as NaN when asked to", "[unit]") {
   }
 }
 
-TEST_CASE("host allocator: passing through keeps nothing", "[unit]") {
+TEST_CASE("host allocator: passing through keeps nothing", "[unit][cpu]") {
   HostAllocator allocator({kLimit, false, true});
   void* block = allocator.allocate(1001);
   CHECK(aligned(block));
@@ -120,7 +120,7 @@ TEST_CASE("host allocator: passing through keeps nothing", "[unit]") {
   CHECK(allocator.stats().reserved == 0);
 }
 
-TEST_CASE("host allocator: more than there is throws with the size", "[unit]") {
+TEST_CASE("host allocator: more than there is throws with the size", "[unit][cpu]") {
   HostAllocator allocator({kLimit, false, false});
   CHECK_THROWS_WITH(allocator.allocate(~std::size_t{0}),
                     "allocate: 18446744073709551615 bytes; needed at most 4611686018427387904");
@@ -133,7 +133,7 @@ TEST_CASE("host allocator: more than there is throws with the size", "[unit]") {
   CHECK(allocator.stats().peak == 0);
 }
 
-TEST_CASE("host allocator: several threads", "[unit][threads]") {
+TEST_CASE("host allocator: several threads", "[unit][cpu][threads]") {
   HostAllocator allocator({kLimit, false, false});
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < 4; ++t)
@@ -150,7 +150,7 @@ TEST_CASE("host allocator: several threads", "[unit][threads]") {
   CHECK(allocator.stats().current == 0);
 }
 
-TEST_CASE("CPU storages come from the host allocator and go back to it", "[unit]") {
+TEST_CASE("CPU storages come from the host allocator and go back to it", "[unit][cpu]") {
   const auto backend = cpu_backend::make_cpu_backend();
   const std::size_t before = backend->memory_stats().current;
   {

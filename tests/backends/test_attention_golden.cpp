@@ -52,7 +52,7 @@ void check_golden(const std::vector<double>& values, std::size_t first,
 
 }  // namespace
 
-TEST_CASE("attention kernel: golden values, causal mixture with two variances", "[golden]") {
+TEST_CASE("attention kernel: golden values, causal mixture with two variances", "[golden][cpu]") {
   const AttentionCase c = golden_case(true);
   const AttentionInputs in = golden_inputs(c, true);
   const AttentionResults results = run_kernel<double>(c, in);
@@ -74,7 +74,7 @@ TEST_CASE("attention kernel: golden values, causal mixture with two variances", 
                {0.400381693, -0.019717648});
 }
 
-TEST_CASE("attention kernel: golden values, mixture with one variance", "[golden]") {
+TEST_CASE("attention kernel: golden values, mixture with one variance", "[golden][cpu]") {
   const AttentionCase c = golden_case(false);
   const AttentionResults results = run_kernel<double>(c, golden_inputs(c, false), false);
   check_golden(results.out, 0,
@@ -85,7 +85,7 @@ TEST_CASE("attention kernel: golden values, mixture with one variance", "[golden
                {1.382150835, 1.357840539, 1.236144793, 1.316495492, 1.200763730});
 }
 
-TEST_CASE("attention kernel: golden values, hard assignment", "[golden]") {
+TEST_CASE("attention kernel: golden values, hard assignment", "[golden][cpu]") {
   const AttentionCase c = golden_case(false, AttentionMode::hard);
   const AttentionResults results = run_kernel<double>(c, golden_inputs(c, false), false);
   check_golden(results.out, 0,
@@ -94,7 +94,7 @@ TEST_CASE("attention kernel: golden values, hard assignment", "[golden]") {
                 0.018708188, 0.051816490, 0.028299330});
 }
 
-TEST_CASE("attention kernel: golden values, shifted keys", "[golden]") {
+TEST_CASE("attention kernel: golden values, shifted keys", "[golden][cpu]") {
   const AttentionCase c = golden_case(true, AttentionMode::soft, true);
   const AttentionResults results = run_kernel<double>(c, golden_inputs(c, true), false);
   check_golden(results.out, 0,

@@ -93,7 +93,7 @@ std::vector<AttentionCase> family() {
 
 }  // namespace
 
-TEST_CASE("attention kernel: the family and its masks against loops", "[unit]") {
+TEST_CASE("attention kernel: the family and its masks against loops", "[unit][cpu]") {
   for (AttentionCase c : family()) {
     check_case(c, 3e-6, 1e-13);
     c.causal = true;
@@ -113,7 +113,7 @@ TEST_CASE("attention kernel: the family and its masks against loops", "[unit]") 
   }
 }
 
-TEST_CASE("attention kernel: several tiles of queries and keys", "[unit]") {
+TEST_CASE("attention kernel: several tiles of queries and keys", "[unit][cpu]") {
   for (AttentionCase c : {softmax_case(), mixture(2), mixture(2, true),
                           with(mixture(2), [](auto& x) { x.mode = AttentionMode::hard; })}) {
     c.B = 1, c.H = 2, c.Hk = 1, c.Nq = 70, c.Nk = 300, c.D = 6, c.Dv = 4;
@@ -127,7 +127,7 @@ TEST_CASE("attention kernel: several tiles of queries and keys", "[unit]") {
   }
 }
 
-TEST_CASE("attention kernel: every SIMD target", "[unit]") {
+TEST_CASE("attention kernel: every SIMD target", "[unit][cpu]") {
   testing::for_each_simd_target([](const char* target) {
     INFO(target);
     for (AttentionCase c : family()) {
@@ -138,7 +138,7 @@ TEST_CASE("attention kernel: every SIMD target", "[unit]") {
   });
 }
 
-TEST_CASE("attention kernel: degenerate sizes", "[unit]") {
+TEST_CASE("attention kernel: degenerate sizes", "[unit][cpu]") {
   for (int shifted = 0; shifted < 2; ++shifted) {
     AttentionCase c = mixture(2, shifted != 0);
     for (auto change : std::vector<std::function<void(AttentionCase&)>>{
@@ -150,7 +150,7 @@ TEST_CASE("attention kernel: degenerate sizes", "[unit]") {
   }
 }
 
-TEST_CASE("attention kernel: far and large inputs stay finite", "[unit]") {
+TEST_CASE("attention kernel: far and large inputs stay finite", "[unit][cpu]") {
   for (AttentionCase c : family()) {
     c.scale = 30;
     c.equal_alphas = true;
@@ -165,7 +165,7 @@ TEST_CASE("attention kernel: far and large inputs stay finite", "[unit]") {
   }
 }
 
-TEST_CASE("attention kernel: gradients against central differences", "[gradcheck]") {
+TEST_CASE("attention kernel: gradients against central differences", "[gradcheck][cpu]") {
   for (AttentionCase c : family()) {
     c.B = 2, c.H = 2, c.Hk = 1, c.Nq = 3, c.Nk = 4, c.D = 2, c.Dv = 2;
     c.causal = true, c.dropout = 0.2, c.bias = Bias::full;
@@ -204,7 +204,7 @@ TEST_CASE("attention kernel: gradients against central differences", "[gradcheck
   }
 }
 
-TEST_CASE("attention kernel: hard ties go to the lowest component", "[unit]") {
+TEST_CASE("attention kernel: hard ties go to the lowest component", "[unit][cpu]") {
   AttentionCase c =
       with(mixture(3), [](auto& x) { x.mode = AttentionMode::hard, x.equal_alphas = true; });
   AttentionInputs in = make_inputs(c, 5);
@@ -217,7 +217,7 @@ TEST_CASE("attention kernel: hard ties go to the lowest component", "[unit]") {
   CHECK(std::all_of(results.dlog_weight.begin(), results.dlog_weight.end(), is_zero));
 }
 
-TEST_CASE("attention kernel: only what is wanted is written", "[unit]") {
+TEST_CASE("attention kernel: only what is wanted is written", "[unit][cpu]") {
   for (const AttentionCase& c : family()) {
     const AttentionInputs in = make_inputs(c, 6);
     const AttentionResults everything = run_kernel<double>(c, in);
@@ -251,7 +251,7 @@ TEST_CASE("attention kernel: only what is wanted is written", "[unit]") {
   }
 }
 
-TEST_CASE("attention kernel: the same bits for 1, 2 and 3 threads", "[unit][threads]") {
+TEST_CASE("attention kernel: the same bits for 1, 2 and 3 threads", "[unit][cpu][threads]") {
   const int before = num_threads();
   for (AttentionCase c : {mixture(2), mixture(2, true)}) {
     c.B = 3, c.H = 4, c.Hk = 2, c.Nq = c.Nk = 70, c.D = 8, c.causal = true, c.dropout = 0.1;
@@ -271,7 +271,7 @@ TEST_CASE("attention kernel: the same bits for 1, 2 and 3 threads", "[unit][thre
   set_num_threads(before);
 }
 
-TEST_CASE("attention kernel: declines what it doesn't do", "[unit]") {
+TEST_CASE("attention kernel: declines what it doesn't do", "[unit][cpu]") {
   const AttentionCase c = softmax_case();
   const AttentionInputs in = make_inputs(c, 9);
   Call<float> call(c, in);
@@ -286,7 +286,7 @@ TEST_CASE("attention kernel: declines what it doesn't do", "[unit]") {
   CHECK_FALSE(cpu_kernels().attention_forward(args));
 }
 
-TEST_CASE("attention kernel: exponentials are right to a unit in the last place", "[unit]") {
+TEST_CASE("attention kernel: exponentials are right to a unit in the last place", "[unit][cpu]") {
   cpu_kernels();  // picks the SIMD target
   // alpha = 0 leaves the key terms as scores; the first is 0 and so the maximum.
   std::vector<float> terms(cpu_backend::kKeyTile), products(terms.size(), 1.0f),
@@ -326,7 +326,7 @@ TEST_CASE("attention kernel: exponentials are right to a unit in the last place"
   CHECK(std::isnan(sum));
 }
 
-TEST_CASE("attention kernel: NaN arrives in its rows and no others", "[unit]") {
+TEST_CASE("attention kernel: NaN arrives in its rows and no others", "[unit][cpu]") {
   for (AttentionCase c : {softmax_case(), mixture(2), mixture(2, true)}) {
     c.B = 1, c.H = 1, c.Hk = 1, c.Nq = c.Nk = 70, c.causal = true, c.padded = false;
     AttentionInputs in = make_inputs(c, 4);

@@ -105,7 +105,7 @@ SgdArgs sgd_args(int number, double momentum, double dampening, double weight_de
 
 }  // namespace
 
-TEST_CASE("adam_step: with and without weight decay, decoupled or not", "[unit]") {
+TEST_CASE("adam_step: with and without weight decay, decoupled or not", "[unit][cpu]") {
   for (DType dtype : {float32, float64})
     for (double weight_decay : {0.0, 0.1})
       for (bool decoupled : {true, false}) {
@@ -122,7 +122,7 @@ TEST_CASE("adam_step: with and without weight decay, decoupled or not", "[unit]"
       }
 }
 
-TEST_CASE("sgd_step: momentum, dampening, weight decay, Nesterov", "[unit]") {
+TEST_CASE("sgd_step: momentum, dampening, weight decay, Nesterov", "[unit][cpu]") {
   struct Options {
     double momentum, dampening, weight_decay;
     bool nesterov;
@@ -148,7 +148,7 @@ TEST_CASE("sgd_step: momentum, dampening, weight decay, Nesterov", "[unit]") {
     }
 }
 
-TEST_CASE("optimizers: every SIMD target; a zero gradient moves nothing", "[unit]") {
+TEST_CASE("optimizers: every SIMD target; a zero gradient moves nothing", "[unit][cpu]") {
   for_each_simd_target([](const char* target) {
     INFO(target);
     check_steps(
@@ -166,7 +166,7 @@ TEST_CASE("optimizers: every SIMD target; a zero gradient moves nothing", "[unit
   CHECK(mismatch(p, {1, 2, 3, 4, 5}, 0) == "");
 }
 
-TEST_CASE("optimizers: what they decline is left untouched", "[unit]") {
+TEST_CASE("optimizers: what they decline is left untouched", "[unit][cpu]") {
   State state(float32);
   Array half({4}, float16), gaps({4, 4}, float32, Layout::gaps), dense({4, 4}, float32),
       wide({4, 4}, float64);
@@ -186,7 +186,7 @@ TEST_CASE("optimizers: what they decline is left untouched", "[unit]") {
   CHECK(cpu_kernels().sgd_step({}, {}));
 }
 
-TEST_CASE("optimizers: the same bits for any number of threads", "[unit][threads]") {
+TEST_CASE("optimizers: the same bits for any number of threads", "[unit][cpu][threads]") {
   CHECK(same_bits_for_any_threads([] {
     State state(float32);
     for (int number = 1; number <= 2; ++number) {

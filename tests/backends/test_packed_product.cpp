@@ -159,7 +159,7 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 }  // namespace
 
-TEST_CASE("packed product: sizes around the register tile", "[unit]") {
+TEST_CASE("packed product: sizes around the register tile", "[unit][cpu]") {
   for_each_simd_target([](const char* target) {
     INFO("SIMD target " << target);
     // Every height of a strip, and widths around one and two vectors of 4, 8 and 16 lanes.
@@ -169,7 +169,7 @@ TEST_CASE("packed product: sizes around the register tile", "[unit]") {
   });
 }
 
-TEST_CASE("packed product: both layouts of both operands, with and without gaps", "[unit]") {
+TEST_CASE("packed product: both layouts of both operands, with and without gaps", "[unit][cpu]") {
   for_each_simd_target([](const char* target) {
     INFO("SIMD target " << target);
     for (bool transpose_a : {false, true})
@@ -183,7 +183,7 @@ TEST_CASE("packed product: both layouts of both operands, with and without gaps"
   });
 }
 
-TEST_CASE("packed product: sizes around the blocks of k, of rows and of columns", "[unit]") {
+TEST_CASE("packed product: sizes around the blocks of k, of rows and of columns", "[unit][cpu]") {
   for (std::int64_t k : {255, 256, 257, 511, 512, 513, 770})
     for (bool transpose_a : {false, true})
       check_case({13, 21, k, transpose_a, !transpose_a, true, 2});
@@ -195,7 +195,7 @@ TEST_CASE("packed product: sizes around the blocks of k, of rows and of columns"
 }
 
 TEST_CASE("packed product: the same bits for 1, 2 and 3 threads, and for any strides",
-          "[unit][threads]") {
+          "[unit][cpu][threads]") {
   const int before = num_threads();
   for (const Case& c : {Case{300, 200, 150}, Case{64, 300, 700}, Case{7, 1100, 600}}) {
     std::vector<float> first;
@@ -216,7 +216,7 @@ TEST_CASE("packed product: the same bits for 1, 2 and 3 threads, and for any str
   set_num_threads(before);
 }
 
-TEST_CASE("packed product: NaN and infinity arrive where they belong", "[unit]") {
+TEST_CASE("packed product: NaN and infinity arrive where they belong", "[unit][cpu]") {
   for_each_simd_target([](const char* target) {
     INFO("SIMD target " << target);
     for (std::int64_t k : {5, 300}) {
@@ -237,7 +237,7 @@ TEST_CASE("packed product: NaN and infinity arrive where they belong", "[unit]")
   });
 }
 
-TEST_CASE("packed product: adds to y", "[unit]") {
+TEST_CASE("packed product: adds to y", "[unit][cpu]") {
   for_each_simd_target([](const char* target) {
     INFO("SIMD target " << target);
     for (const Case& c : {Case{14, 19, 40}, Case{30, 64, 600, true}, Case{5, 1030, 20}}) {
@@ -256,7 +256,7 @@ TEST_CASE("packed product: adds to y", "[unit]") {
 }
 
 // Shapes that go to the packed product and shapes that go to BLAS, by what both know of strides.
-TEST_CASE("packed product: multiply, whichever computes it", "[unit]") {
+TEST_CASE("packed product: multiply, whichever computes it", "[unit][cpu]") {
   using cpu_backend::Accumulate;
   using cpu_backend::Transpose;
   for (const Case& c : {Case{64, 64, 32, false, true}, Case{64, 32, 64, true, false, false, 3},

@@ -40,7 +40,7 @@ std::multiset<Range> chunks_of(std::int64_t count, std::int64_t grain) {
 
 }  // namespace
 
-TEST_CASE("parallel_for cuts by count and grain, whatever the threads", "[unit][threads]") {
+TEST_CASE("parallel_for cuts by count and grain, whatever the threads", "[unit][cpu][threads]") {
   const std::vector<Range> cases = {{0, 4},    {1, 4},  {4, 4},     {5, 4},
                                     {1000, 7}, {64, 1}, {10, 1000}, {6, 0}};
   for (const auto& [count, grain] : cases) {
@@ -57,7 +57,7 @@ TEST_CASE("parallel_for cuts by count and grain, whatever the threads", "[unit][
 }
 
 TEST_CASE("parallel_for: writes are visible to the caller and to the next loop",
-          "[unit][threads]") {
+          "[unit][cpu][threads]") {
   for (int threads : {2, 3, 5}) {
     const ThreadCount use(threads);
     std::vector<std::int64_t> values(257, 1);
@@ -70,7 +70,7 @@ TEST_CASE("parallel_for: writes are visible to the caller and to the next loop",
   }
 }
 
-TEST_CASE("parallel_for uses other threads", "[unit][threads]") {
+TEST_CASE("parallel_for uses other threads", "[unit][cpu][threads]") {
   const ThreadCount use(2);
   // The caller's first chunk waits until another thread has taken one, so it must be shared.
   std::atomic<bool> other{false};
@@ -84,7 +84,7 @@ TEST_CASE("parallel_for uses other threads", "[unit][threads]") {
   CHECK(other);
 }
 
-TEST_CASE("parallel_for: a call from inside a body runs in its thread", "[unit][threads]") {
+TEST_CASE("parallel_for: a call from inside a body runs in its thread", "[unit][cpu][threads]") {
   const ThreadCount use(3);
   std::atomic<int> inner{0}, strangers{0};
   parallel_for(6, 1, [&](std::int64_t, std::int64_t) {
@@ -98,7 +98,7 @@ TEST_CASE("parallel_for: a call from inside a body runs in its thread", "[unit][
   CHECK(strangers == 0);
 }
 
-TEST_CASE("parallel_for rethrows in the caller and stays usable", "[unit][threads]") {
+TEST_CASE("parallel_for rethrows in the caller and stays usable", "[unit][cpu][threads]") {
   for (int threads : {1, 2, 4}) {
     const ThreadCount use(threads);
     std::string text;
@@ -118,7 +118,7 @@ TEST_CASE("parallel_for rethrows in the caller and stays usable", "[unit][thread
   }
 }
 
-TEST_CASE("parallel_for may be called by several threads at once", "[unit][threads]") {
+TEST_CASE("parallel_for may be called by several threads at once", "[unit][cpu][threads]") {
   const ThreadCount use(3);
   std::vector<std::int64_t> sums(4, 0);
   std::vector<std::thread> callers;
@@ -136,7 +136,7 @@ TEST_CASE("parallel_for may be called by several threads at once", "[unit][threa
   for (std::int64_t sum : sums) CHECK(sum == 50 * 4950);
 }
 
-TEST_CASE("set_num_threads checks its argument", "[unit][threads]") {
+TEST_CASE("set_num_threads checks its argument", "[unit][cpu][threads]") {
   const ThreadCount keep(2);
   for (int bad : {0, -1, 257}) CHECK_THROWS_AS(set_num_threads(bad), Error);
   CHECK_THROWS_WITH(set_num_threads(0), "set_num_threads: 0 threads; needed 1 to 256");

@@ -107,7 +107,7 @@ void check_softmax(const Shape& shape, DType dtype, Layout layout, bool log) {
 
 }  // namespace
 
-TEST_CASE("softmax: rows of any length, with outliers and masked elements", "[unit]") {
+TEST_CASE("softmax: rows of any length, with outliers and masked elements", "[unit][cpu]") {
   for (bool log : {false, true})
     for (DType dtype : {float32, float64})
       for (const Shape& shape : kShapes) check_softmax(shape, dtype, Layout::dense, log);
@@ -118,7 +118,7 @@ TEST_CASE("softmax: rows of any length, with outliers and masked elements", "[un
   });
 }
 
-TEST_CASE("softmax: strided outer dimensions; what it declines", "[unit]") {
+TEST_CASE("softmax: strided outer dimensions; what it declines", "[unit][cpu]") {
   for (bool log : {false, true}) {
     // [2, 3, 4, 5] whose rows are dense and whose outer dimensions are permuted.
     Array x = make_rows({4, 2, 3, 5}, float32), y({4, 2, 3, 5}, float32);
@@ -141,7 +141,7 @@ TEST_CASE("softmax: strided outer dimensions; what it declines", "[unit]") {
   CHECK_FALSE(cpu_kernels().softmax_backward({false, whole, gaps, whole}));
 }
 
-TEST_CASE("softmax: rows of -inf, +inf and NaN", "[unit]") {
+TEST_CASE("softmax: rows of -inf, +inf and NaN", "[unit][cpu]") {
   for (std::int64_t width : {1, 3, 8, 10, 100})
     for (DType dtype : {float32, float64}) {
       const Shape shape{4, width};
@@ -248,7 +248,7 @@ void check_layer_norm(const Shape& shape, DType dtype, bool affine, double offse
 
 }  // namespace
 
-TEST_CASE("layer norm: forward and backward", "[unit]") {
+TEST_CASE("layer norm: forward and backward", "[unit][cpu]") {
   for (DType dtype : {float32, float64})
     for (bool affine : {true, false})
       for (const Shape& shape : std::vector<Shape>{
@@ -260,7 +260,7 @@ TEST_CASE("layer norm: forward and backward", "[unit]") {
   });
 }
 
-TEST_CASE("layer norm: rows far from zero, constant rows, outliers", "[unit]") {
+TEST_CASE("layer norm: rows far from zero, constant rows, outliers", "[unit][cpu]") {
   // The deviations are a thousandth of the mean and must not drown in its rounding.
   for (const Shape& shape : std::vector<Shape>{{4, 192}, {3, 45}})
     check_layer_norm(shape, float32, true, 3000);
@@ -276,7 +276,7 @@ TEST_CASE("layer norm: rows far from zero, constant rows, outliers", "[unit]") {
 }
 
 TEST_CASE("layer norm: strided rows, absent gradients, nothing at all, what it declines",
-          "[unit]") {
+          "[unit][cpu]") {
   // Rows 2 elements apart, in memory in the other order.
   Array x({3, 4, 40}, float32), y({4, 3, 40}, float32), dense({4, 3, 40}, float32),
       wanted({4, 3, 40}, float32);
@@ -360,7 +360,7 @@ void check_cross_entropy(const Shape& shape, DType dtype, double smoothing, bool
 
 }  // namespace
 
-TEST_CASE("cross-entropy: smoothing, ignored targets, rows of any length", "[unit]") {
+TEST_CASE("cross-entropy: smoothing, ignored targets, rows of any length", "[unit][cpu]") {
   for (DType dtype : {float32, float64})
     for (double smoothing : {0.0, 0.1, 1.0})
       for (bool ignore : {false, true})
@@ -373,7 +373,8 @@ TEST_CASE("cross-entropy: smoothing, ignored targets, rows of any length", "[uni
   });
 }
 
-TEST_CASE("cross-entropy: masked logits, nothing that counts, NaN, what it declines", "[unit]") {
+TEST_CASE("cross-entropy: masked logits, nothing that counts, NaN, what it declines",
+          "[unit][cpu]") {
   Array logits({3, 4}, float32), target({3}, int64, Row{0, 1, 2}), loss({1}, float32),
       logsumexp({3}, float32);
   Array dloss({1}, float32, Row{1}), dlogits({3, 4}, float32);
@@ -430,7 +431,7 @@ TEST_CASE("cross-entropy: masked logits, nothing that counts, NaN, what it decli
       cpu_kernels().cross_entropy_backward({-100, 0, logits, target, logsumexp, dloss, gaps}));
 }
 
-TEST_CASE("row kernels: the same bits for any number of threads", "[unit][threads]") {
+TEST_CASE("row kernels: the same bits for any number of threads", "[unit][cpu][threads]") {
   const Shape shape{900, 77};
   Array x(shape, float32), dy(shape, float32), target({900}, int64);
   x.randomize(1);

@@ -77,7 +77,7 @@ AttentionInputs assemble(const Form& f, const TensorList& x) {
 
 // The composite wants every optional tensor given, as the fused op's defaults give it.
 AttentionInputs with_defaults(const Form& f, AttentionInputs in) {
-  const TensorOptions like{.dtype = in.query.dtype()};
+  const TensorOptions like{.dtype = in.query.dtype(), .device = in.query.device()};
   if (!in.log_weight.defined()) in.log_weight = zeros({1, f.components, 1}, like);
   if (!in.inverse_variance.defined())
     in.inverse_variance =
@@ -374,7 +374,8 @@ std::vector<OpCase> attention_cases() {
                    .name = "visible keys",
                    .inputs = {valid},
                    .build = on1([](const Tensor& key_valid) {
-                     return Mask{.causal = true, .key_valid = key_valid}.visible(2, 3, cpu());
+                     return Mask{.causal = true, .key_valid = key_valid}.visible(
+                         2, 3, key_valid.device());
                    }),
                    .naive =
                        [](const TensorList& in) {
@@ -392,7 +393,7 @@ std::vector<OpCase> attention_cases() {
                    .name = "visible keys among none",
                    .inputs = {{.shape = {2, 0}, .dtype = bool_}},
                    .build = on1([](const Tensor& key_valid) {
-                     return Mask{.key_valid = key_valid}.visible(2, 0, cpu());
+                     return Mask{.key_valid = key_valid}.visible(2, 0, key_valid.device());
                    }),
                    .differentiable = false,
                    .half = false,

@@ -2,6 +2,8 @@
 // written over has no gradient, and the rule that guards it is ops/test_inplace.cpp's.
 #include "keymix/ops/binary.h"
 #include "keymix/ops/create.h"
+#include "keymix/ops/indexing.h"
+#include "op_cases/naive.h"
 #include "support/op_case.h"
 
 #include <fmt/format.h>
@@ -28,10 +30,75 @@ std::vector<Form> forms() {
           {"large", {67, 133}, {67, 133}}};
 }
 
+struct Put {
+  const char* name;
+  int dim;  // along which the index picks, of two
+  Shape target;
+  std::vector<double> index;
+};
+
+// Rows or columns at an index; where it repeats, the last source wins.
+std::vector<OpCase> put_cases() {
+  std::vector<OpCase> cases;
+  for (const Put& put : {Put{"rows", 0, {4, 3}, {2, 0, 3}}, Put{"columns", 1, {3, 5}, {4, 1}},
+                         Put{"a row twice", 0, {3, 2}, {1, 0, 1}}, Put{"no row", 0, {3, 2}, {}},
+                         Put{"counted from the end", 1, {2, 4}, {-1, 1}}}) {
+    Shape source = put.target;
+    source[put.dim] = static_cast<std::int64_t>(put.index.size());
+    cases.push_back(
+        {.ops = {"index_put_"},
+         .name = fmt::format("index_put_, {}", put.name),
+         .inputs = {{.shape = put.target},
+                    {.shape = {source[put.dim]},
+                     .values = Values::given,
+                     .given = put.index,
+                     .dtype = int64},
+                    {.shape = source, .layout = Layout::transposed}},
+         .build = on3([put](const Tensor& x, const Tensor& index, const Tensor& values) {
+           Tensor y = x.detach().clone();
+           if (put.dim == 0)
+             y.index_put_({index}, values.detach());
+           else
+             y.index_put_({Slice(), index}, values.detach());
+           return y;
+         }),
+         .naive =
+             [put](const TensorList& in) {
+               naive::Array y(in[0]);
+               const naive::Array index(in[1]), values(in[2]);
+               naive::for_each_index(values.shape, [&](Shape at) {
+                 const double value = values.at(at);
+                 const auto i = static_cast<std::int64_t>(index.at({at[put.dim]}));
+                 at[put.dim] = i < 0 ? i + y.shape[put.dim] : i;
+                 y.at(at) = value;
+               });
+               return TensorList{y.tensor()};
+             },
+         .differentiable = false,
+         .shapes = {put.target}});
+  }
+  cases.push_back({.ops = {"index_put_"},
+                   .name = "index_put_, where a mask is true",
+                   .inputs = {{.shape = {3, 4}},
+                              {.shape = {3, 4}, .low = 0, .high = 2, .dtype = bool_},
+                              {.shape = {}}},
+                   .build = on3([](const Tensor& x, const Tensor& mask, const Tensor& value) {
+                     Tensor y = x.detach().clone();
+                     y.index_put_({mask}, value.detach());
+                     return y;
+                   }),
+                   .composite = on3([](const Tensor& x, const Tensor& mask, const Tensor& value) {
+                     return where(mask, value.detach(), x.detach());
+                   }),
+                   .differentiable = false,
+                   .shapes = {{3, 4}}});
+  return cases;
+}
+
 }  // namespace
 
 std::vector<OpCase> inplace_cases() {
-  std::vector<OpCase> cases;
+  std::vector<OpCase> cases = put_cases();
   for (const Form& form : forms()) {
     const InputSpec target{.shape = form.target, .layout = form.layout};
     cases.push_back(

@@ -13,10 +13,11 @@ TensorList rounded(const TensorList& bases, DType dtype) {
 }
 
 Run run_case(const OpCase& op_case, const Builder& build, const TensorList& bases, DType dtype,
-             bool create_graph) {
+             bool create_graph, Device device) {
   TensorList inputs;
   for (const Tensor& base : bases) {
-    inputs.push_back(is_floating(base.dtype()) ? base.to(dtype).detach() : base);
+    const Tensor input = is_floating(base.dtype()) ? base.to(dtype).detach() : base;
+    inputs.push_back(input.to(device));
     if (op_case.differentiable && is_floating(base.dtype())) inputs.back().requires_grad_();
   }
   Run run;
@@ -30,7 +31,8 @@ Run run_case(const OpCase& op_case, const Builder& build, const TensorList& base
     roots.push_back(y);
     cotangents.push_back(uniform_values(y.shape(), seed, -1, 1, float32)
                              .to(is_half(dtype) ? dtype : float32)
-                             .to(y.dtype()));
+                             .to(y.dtype())
+                             .to(device));
   }
   if (roots.empty()) return run;
   for (const Tensor& input : inputs)

@@ -11,9 +11,10 @@ struct Run {
 };
 
 // The floating inputs take `dtype`; cotangents are drawn from a fixed seed, rounded to it. With
-// create_graph the backward runs the ops that a second derivative would be taken of.
+// create_graph the backward runs the ops that a second derivative would be taken of. Everything
+// happens on `device`, where the bases are moved.
 Run run_case(const OpCase& op_case, const Builder& build, const TensorList& bases, DType dtype,
-             bool create_graph = false);
+             bool create_graph = false, Device device = cpu());
 
 // What is left of float64 bases after a stay in `dtype`.
 TensorList rounded(const TensorList& bases, DType dtype);

@@ -1,10 +1,12 @@
 // Every case in float32 against float64, results and gradients; and in float64 against the
-// composite (results and gradients) and against plain loops.
+// composite (results and gradients) and against plain loops. And the CPU backend against the
+// reference backend, in both dtypes.
 #include "op_cases/run.h"
 #include "support/catch.h"
 #include "support/tensors.h"
 
 #include "keymix/autograd/grad_mode.h"
+#include "reference_backend/install.h"
 
 using namespace keymix;
 using namespace keymix::testing;
@@ -58,4 +60,17 @@ TEST_CASE("ops agree with plain loops in double", "[parity]") {
     CHECK(run_difference(op, loops, 1e-11, 0) == "");
   });
   CHECK(compared > 500);
+}
+
+TEST_CASE("the CPU agrees with the reference backend", "[parity][cpu]") {
+  for (const DType dtype : {float64, float32})
+    for_each_case([dtype](const OpCase& op_case) {
+      const TensorList bases = rounded(make_bases(op_case), float32);
+      const Run kernels = run_case(op_case, op_case.build, bases, dtype);
+      const Run loops = run_case(op_case, op_case.build, bases, dtype, false, reference_device());
+      INFO("dtype: " << to_string(dtype) << ", tolerance: " << op_case.tolerance.reason);
+      const double bound = dtype == float64 ? 1e-11 : op_case.tolerance.bound;
+      CHECK(run_difference(kernels, loops, bound,
+                           dtype == float64 ? 1e-10 : std::max(bound, 1e-6)) == "");
+    });
 }

@@ -106,9 +106,9 @@ std::vector<View> shape_changes() {
           "contiguous", "contiguous empty", {3, 0}, {3, 0},
           [](const Tensor& x) { return x.contiguous(); }, Layout::transposed),
       resized("to(Device)", "to the same device", {2, 3}, {2, 3},
-              [](const Tensor& x) { return x.to(cpu()) * 2 - x; }),
+              [](const Tensor& x) { return x.to(x.device()) * 2 - x; }),
       resized("to(Device)", "empty to the same device", {0}, {0},
-              [](const Tensor& x) { return x.to(cpu()); }),
+              [](const Tensor& x) { return x.to(x.device()); }),
       // What an op gets back in float64 from a detour through float64 is unchanged.
       resized("to(DType)", "to float64 and back", {2, 3}, {2, 3},
               [](const Tensor& x) { return x.to(float64).to(x.dtype()); }),

@@ -84,9 +84,14 @@ void ReferenceBackend::copy_to_host(void* destination, const void* source, std::
 
 std::byte* ReferenceBackend::host(const ConstView& view) const {
   if (view.shape.numel() == 0) return nullptr;
-  std::int64_t last = 0;  // strides are never negative
-  for (int d = 0; d < view.shape.ndim(); ++d) last += (view.shape[d] - 1) * view.strides[d];
-  return host(view.data, (last + 1) * static_cast<std::int64_t>(size_of(view.dtype)));
+  std::int64_t first = 0,
+               last = 0;  // of its elements in memory: a flipped view has negative strides
+  for (int d = 0; d < view.shape.ndim(); ++d) {
+    const std::int64_t reach = (view.shape[d] - 1) * view.strides[d];
+    (reach < 0 ? first : last) += reach;
+  }
+  const auto size = static_cast<std::int64_t>(size_of(view.dtype));
+  return host(view.as<std::byte>() + first * size, (last - first + 1) * size) - first * size;
 }
 
 // Host memory that the CPU is asked to work on may also be a mapped file's.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace keymix::nn {
 namespace {
@@ -20,6 +21,9 @@ constexpr std::array kExponential = {"exp",           "softmax",  "log_softmax",
                                      "cross_entropy", "gelu",     "gelu_tanh",   "bias_gelu",
                                      "silu",          "swiglu",   "sigmoid",     "tanh",
                                      "glu",           "softplus", "elu"};
+
+// A parameter transposed or in another dtype is still that parameter.
+constexpr std::array kSeeing = {"transpose", "to", "reshape"};
 
 double elements(const Shape& shape) { return static_cast<double>(shape.numel()); }
 
@@ -107,8 +111,12 @@ std::vector<ModuleCost> module_costs(const Module& model, const Tensor& output) 
     if (lies_under(record.path, root))
       costs.push_back({.path = record.path, .types = record.types});
   std::unordered_map<const Node*, std::string> place;  // of parameters, then of ops
+  std::unordered_set<const Node*> parameters;          // however they are seen
   for (const Parameter& parameter : model.parameters()) {
-    place[parameter.tensor.impl().node.get()] = parent_of(parameter.name);
+    if (const Node* leaf = parameter.tensor.impl().node.get()) {  // none if it is frozen
+      place[leaf] = parent_of(parameter.name);
+      parameters.insert(leaf);
+    }
     for (ModuleCost& cost : costs)
       if (lies_under(parameter.name, cost.path)) cost.parameters += parameter.tensor.numel();
   }
@@ -117,13 +125,15 @@ std::vector<ModuleCost> module_costs(const Module& model, const Tensor& output) 
     std::string path = root;
     bool found = false;
     for (const Edge& edge : node->inputs) {
-      const bool leaf = dynamic_cast<autograd::Leaf*>(edge.node.get()) != nullptr;
+      const bool parameter = parameters.contains(edge.node.get());
       const auto known = place.find(edge.node.get());
-      if (known == place.end() || (found && !leaf)) continue;
+      if (known == place.end() || (found && !parameter)) continue;
       path = known->second;  // a parameter's module wins over where an operand was made
       found = true;
-      if (leaf) break;
+      if (parameter) break;
     }
+    const bool sees = std::find(kSeeing.begin(), kSeeing.end(), node->op) != kSeeing.end();
+    if (sees && parameters.contains(node->inputs[0].node.get())) parameters.insert(node);
     if (node->op == "attention" && path.ends_with("projection")) path = parent_of(path);
     place[node] = path;
     for (ModuleCost& cost : costs)

@@ -161,6 +161,19 @@ TensorList fused_backward(const AttentionInputs& in, const Tensor& out, const Te
   return gradients;
 }
 
+// The logsumexp with a node that refuses to be differentiated: a gradient is never lost silently.
+Tensor for_inspection(const Tensor& logsumexp, const AttentionInputs& in) {
+  TensorList inspected{logsumexp.detach()};
+  autograd::attach("attention.logsumexp", inspected, differentiable(in),
+                   [](const TensorList&, const Needs&) -> TensorList {
+                     throw Error(
+                         "attention: logsumexp has no gradient; it was asked for; needed a loss "
+                         "made of `out` alone",
+                         "detach() the logsumexp");
+                   });
+  return inspected[0];
+}
+
 }  // namespace
 
 AttentionResult attention(const AttentionInputs& inputs) {
@@ -185,7 +198,8 @@ AttentionResult attention(const AttentionInputs& inputs) {
   args.logsumexp = mut_view_of(logsumexp);
   if (!detail::backend_of(in.query).attention_forward(args)) {
     composite::count_fallback("attention");
-    return composite::attention(in);
+    const AttentionResult result = composite::attention(in);
+    return {result.out, for_inspection(result.logsumexp, in)};
   }
   std::vector<SavedTensor> saved;
   for (const Tensor& tensor : differentiable(in)) saved.emplace_back(tensor);
@@ -207,15 +221,7 @@ AttentionResult attention(const AttentionInputs& inputs) {
     return detail::composite_gradients(reference, tensors, dout, needs);
   };
   out = record("attention", out, differentiable(in), backward);
-  TensorList inspected{logsumexp};
-  autograd::attach("attention.logsumexp", inspected, differentiable(in),
-                   [](const TensorList&, const Needs&) -> TensorList {
-                     throw Error(
-                         "attention: logsumexp has no gradient; it was asked for; needed a loss "
-                         "made of `out` alone",
-                         "detach() the logsumexp");
-                   });
-  return {out, inspected[0]};
+  return {out, for_inspection(logsumexp, in)};
 }
 
 }  // namespace keymix

@@ -19,7 +19,7 @@ double sum_of_squares(const TensorList& tensors) {
   if (backend_for(tensors.front().device()).sum_of_squares(views, &sum)) return sum;
   composite::count_fallback("clip_grad_norm");
   for (const Tensor& tensor : tensors)
-    sum += square(tensor.to(promote(tensor.dtype(), float32))).sum().item();
+    sum += square(tensor.to(float64)).sum().item();  // a square of float32 may overflow
   return sum;
 }
 

@@ -126,7 +126,7 @@ TEST_CASE("unary float kernels equal the functions in double", "[unit][elementwi
       for (const std::int64_t size : kSizes) CHECK(first_unary_mismatch(test, dtype, size) == "");
 }
 
-TEST_CASE("unary float kernels are right without AVX too", "[unit][elementwise]") {
+TEST_CASE("unary float kernels are right without AVX too", "[unit][cpu][elementwise]") {
   cpu_kernels();
   const PinnedTarget baseline("baseline");
   for (const UnaryCase& test : kUnaryCases)
@@ -206,7 +206,8 @@ TEST_CASE("is_finite and logical_not give bool", "[unit][elementwise]") {
     }
 }
 
-TEST_CASE("an op without a kernel for a dtype is an error that names both", "[unit][elementwise]") {
+TEST_CASE("an op without a kernel for a dtype is an error that names both",
+          "[unit][cpu][elementwise]") {
   KernelArray i({2}, DType::int32), b({2}, DType::bool_);
   CHECK_THROWS_WITH(cpu_kernels().unary(UnaryOp::exp, i.view(), i.view(), {}),
                     "exp: the CPU has no kernel for int32; a floating dtype was needed");
@@ -220,7 +221,7 @@ TEST_CASE("an op without a kernel for a dtype is an error that names both", "[un
                     "where: the condition is int32; bool was needed");
 }
 
-TEST_CASE("activation_backward multiplies by the derivative", "[unit][elementwise]") {
+TEST_CASE("activation_backward multiplies by the derivative", "[unit][cpu][elementwise]") {
   using Function = long double (*)(long double);
   const std::vector<std::pair<UnaryOp, Function>> activations = {
       {UnaryOp::relu, [](long double x) { return x > 0 ? x : 0; }},
@@ -254,7 +255,7 @@ TEST_CASE("activation_backward multiplies by the derivative", "[unit][elementwis
       }
 }
 
-TEST_CASE("activation_backward at the edges", "[unit][elementwise]") {
+TEST_CASE("activation_backward at the edges", "[unit][cpu][elementwise]") {
   const auto gradient = [](UnaryOp op, double x, double dy, DType dtype = DType::float32) {
     KernelArray input({1}, dtype, {x}), y({1}, dtype), grad({1}, dtype, {dy}), dx({1}, dtype);
     cpu_kernels().unary(op, y.view(), input.view(), {1, 0});

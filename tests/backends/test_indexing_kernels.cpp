@@ -119,7 +119,7 @@ TEST_CASE("index_select, gather: every dimension, dtype and layout", "[unit]") {
       }
 }
 
-TEST_CASE("index_add, scatter_add: terms in the order of their indices", "[unit]") {
+TEST_CASE("index_add, scatter_add: terms in the order of their indices", "[unit][cpu]") {
   for (const Case& c : kCases)
     for (DType dtype : {uint8, int32, int64, float16, bfloat16, float32, float64})
       for (Layout layout : kWritable) {
@@ -217,7 +217,7 @@ TEST_CASE("count_nonzero, nonzero: row-major positions", "[unit]") {
       }
 }
 
-TEST_CASE("indexing: the same bits for any number of threads", "[unit][threads]") {
+TEST_CASE("indexing: the same bits for any number of threads", "[unit][cpu][threads]") {
   for (const Case& c : std::vector<Case>{
            {{65, 64}, 0, 2048}, {{30, 200}, 0, 700}, {{200, 30}, 1, 400}, {{50, 3, 70}, 1, 40}}) {
     Shape shape = c.shape;

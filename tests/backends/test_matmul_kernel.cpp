@@ -213,7 +213,7 @@ TEST_CASE("matmul kernel: 16-bit floats round once, integers are exact", "[unit]
                     "matmul: no product of bool matrices; needed a number type");
 }
 
-TEST_CASE("matmul kernel: the same bits for 1, 2 and 3 threads", "[unit][threads]") {
+TEST_CASE("matmul kernel: the same bits for 1, 2 and 3 threads", "[unit][cpu][threads]") {
   const int before = num_threads();
   for (const Case& c : kLargeCases) {
     const auto one = bytes_with_threads(1, c, float32);
@@ -240,7 +240,7 @@ TEST_CASE("matmul kernel: NaN and infinity arrive, old contents of y don't", "[u
   }
 }
 
-TEST_CASE("linear kernel: x W^T + bias", "[unit][threads]") {
+TEST_CASE("linear kernel: x W^T + bias", "[unit][cpu][threads]") {
   struct Linear {
     std::int64_t rows, in, out;
     bool bias = true;
@@ -290,7 +290,7 @@ TEST_CASE("linear kernel: x W^T + bias", "[unit][threads]") {
   CHECK_FALSE(backend().linear({half.view(), half_weight.view(), {}, half_y.view()}));
 }
 
-TEST_CASE("CPU backend describes itself", "[unit]") {
+TEST_CASE("CPU backend describes itself", "[unit][cpu]") {
   const std::string text = backend().description();
   CHECK(text.starts_with("cpu: " + std::to_string(num_threads()) + " thread"));
   CHECK(text.find("BLAS") != std::string::npos);

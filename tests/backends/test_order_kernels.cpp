@@ -144,7 +144,7 @@ TEST_CASE("sort: NaN is the largest, zeros are one value, ties keep their order"
   CHECK(mismatch(indices, {1, 2, 3, 0}, 0) == "");
 }
 
-TEST_CASE("cumsum and sort: the same bits for any number of threads", "[unit][threads]") {
+TEST_CASE("cumsum and sort: the same bits for any number of threads", "[unit][cpu][threads]") {
   for (const Shape& shape : {Shape{300, 700}, Shape{3, 50000}})
     for (int dim : {0, 1}) {
       Array x(shape, float32);

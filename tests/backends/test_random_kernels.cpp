@@ -109,7 +109,7 @@ TEST_CASE("every kind equals its definition, for every size, layout and dtype", 
 }
 
 TEST_CASE("values depend on no instruction set, and on no number of threads",
-          "[unit][random][threads]") {
+          "[unit][cpu][random][threads]") {
   cpu_kernels();
   for (const RandomKind kind : {RandomKind::uniform, RandomKind::normal, RandomKind::bernoulli}) {
     const RandomParams params{0.25, 1};
@@ -177,7 +177,7 @@ TEST_CASE("ranges are half open, and the last value is reached", "[unit][random]
   for (std::int64_t n = 0; n < 64; ++n) CHECK(always.get(n) - never.get(n) == 1);
 }
 
-TEST_CASE("random kinds refuse dtypes and ranges they have no values for", "[unit][random]") {
+TEST_CASE("random kinds refuse dtypes and ranges they have no values for", "[unit][cpu][random]") {
   KernelArray f({4}, DType::float32), i({4}, DType::int64), b({4}, DType::bool_);
   CHECK_THROWS_WITH(cpu_kernels().random(RandomKind::randint, f.view(), kState, {0, 1, 0, 9}),
                     "randint: the CPU has no kernel for float32; an integer dtype was needed");
@@ -192,7 +192,8 @@ TEST_CASE("random kinds refuse dtypes and ranges they have no values for", "[uni
                     "randint: the range is [5, 5); 1 to 2^32 values were needed");
 }
 
-TEST_CASE("dropout keeps an element where its uniform is at least p", "[unit][random][threads]") {
+TEST_CASE("dropout keeps an element where its uniform is at least p",
+          "[unit][cpu][random][threads]") {
   for (const DType dtype : kFloats)
     for (const Layout layout :
          {Layout::dense, Layout::reversed, Layout::gaps, Layout::one, Layout::one_column})
@@ -211,7 +212,7 @@ TEST_CASE("dropout keeps an element where its uniform is at least p", "[unit][ra
       }
 }
 
-TEST_CASE("dropout clears what is not finite, and declines integers", "[unit][random]") {
+TEST_CASE("dropout clears what is not finite, and declines integers", "[unit][cpu][random]") {
   KernelArray x({64}, DType::float32, {std::nan(""), INFINITY}), y({64}, DType::float32),
       i({4}, DType::int32);
   REQUIRE(cpu_kernels().dropout({1, kState, x.view(), y.view()}));

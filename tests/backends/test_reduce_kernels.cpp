@@ -144,7 +144,7 @@ TEST_CASE("reduce: any dimensions of any strides", "[unit]") {
           check_reduce(op, c, dtype);
 }
 
-TEST_CASE("reduce: every SIMD target", "[unit]") {
+TEST_CASE("reduce: every SIMD target", "[unit][cpu]") {
   for_each_simd_target([](const char* target) {
     INFO(target);
     for (ReduceOp op : {ReduceOp::sum, ReduceOp::max, ReduceOp::min})
@@ -309,7 +309,7 @@ TEST_CASE("all_finite: one bad element anywhere", "[unit]") {
   CHECK(cpu_kernels().all_finite(integers));
 }
 
-TEST_CASE("sum_of_squares: many tensors, in float64", "[unit]") {
+TEST_CASE("sum_of_squares: many tensors, in float64", "[unit][cpu]") {
   std::vector<Array> tensors;
   for (Shape shape : {Shape{3}, Shape{0}, Shape{1}, Shape{1000, 70}, Shape{}, Shape{17, 5}})
     for (DType dtype : {float32, float64, float16, bfloat16})
@@ -337,7 +337,7 @@ TEST_CASE("sum_of_squares: many tensors, in float64", "[unit]") {
   CHECK_FALSE(cpu_kernels().sum_of_squares(std::vector<ConstView>{integers}, &got));
 }
 
-TEST_CASE("reductions: the same bits for any number of threads", "[unit][threads]") {
+TEST_CASE("reductions: the same bits for any number of threads", "[unit][cpu][threads]") {
   const std::vector<Case> cases = {
       {{300000}, 1},   {{700, 192}, 1}, {{700, 192}, 2},           {{3, 100, 300}, 5},
       {{90000, 3}, 1}, {{4, 30000}, 2}, {{60000}, 1, Layout::gaps}};

@@ -262,7 +262,7 @@ TEST_CASE("listops program: help names every flag and its default", "[unit]") {
 }
 
 TEST_CASE("listops program: a short training is recorded, and the same with any threads",
-          "[unit]") {
+          "[unit][cpu]") {
   check_training(
       tiny_options({"--model", "all", "--dropout", "0.1", "--attention-dropout", "0.1"}));
 }

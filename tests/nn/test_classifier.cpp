@@ -183,7 +183,7 @@ TEST_CASE("a classifier learns eight samples by heart", "[unit]") {
   }
 }
 
-TEST_CASE("training gives the same bits with 1, 2 and 3 threads", "[unit][threads]") {
+TEST_CASE("training gives the same bits with 1, 2 and 3 threads", "[unit][cpu][threads]") {
   const auto train = [](int threads) {
     set_num_threads(threads);
     nn::Classifier model(Generator(4), {.vocab = 11,

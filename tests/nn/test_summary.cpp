@@ -1,9 +1,11 @@
 // What a model costs, against figures worked out by hand.
 #include "keymix/autograd/grad_mode.h"
+#include "keymix/nn/layers/linear.h"
 #include "keymix/nn/summary.h"
 #include "keymix/nn/transformer/language_model.h"
 #include "keymix/nn/transformer/mlp.h"
 #include "keymix/ops/create.h"
+#include "keymix/ops/matmul.h"
 #include "support/catch.h"
 #include "support/tensors.h"
 
@@ -33,8 +35,24 @@ TEST_CASE("a summary counts parameters, products, exponentials and bytes by modu
   CHECK(cost_of(costs, "down").result_bytes >= 4 * 3 * 4);
 }
 
+TEST_CASE("a summary sees a parameter that is transposed or cast", "[unit]") {
+  struct Two : nn::Module {
+    nn::Linear first, second;
+    explicit Two(nn::Scope scope)
+        : Module(scope, "Two"),
+          first(scope / "first", {.in = 3, .out = 4}),
+          second(scope / "second", {.in = 4, .out = 5}) {}
+  };
+  Two two(Generator(1));
+  const Tensor hidden = two.first(zeros({2, 3})).to(float64);
+  const auto costs =
+      nn::module_costs(two, matmul(hidden, two.second.weight.to(float64).transpose(0, 1)));
+  CHECK(cost_of(costs, "first").flops == 2 * 2 * 3 * 4);
+  CHECK(cost_of(costs, "second").flops == 2 * 2 * 4 * 5);
+}
+
 TEST_CASE("attention counts with its layer: one product per key projection, M exponentials",
-          "[unit]") {
+          "[unit][cpu]") {
   const Tensor ids = zeros({2, 6}, {.dtype = int64});
   const auto attention_cost = [&](const nn::AttentionOptions& attention) {
     nn::LanguageModel model(Generator(1), {.vocab = 7,
@@ -57,7 +75,7 @@ TEST_CASE("attention counts with its layer: one product per key projection, M ex
   CHECK(attention_cost(nn::Smgk{.components = 3}).second >= 3 * pairs);
 }
 
-TEST_CASE("a summary is a table of the tree", "[unit]") {
+TEST_CASE("a summary is a table of the tree", "[unit][cpu]") {
   nn::Mlp mlp(Generator(1), {.width = 100, .hidden = 100});
   CHECK(nn::summary(mlp, zeros({100, 100})) ==
         "module                parameters       MFLOP   exps (10^6)   result MB\n"

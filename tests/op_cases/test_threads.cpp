@@ -6,7 +6,7 @@
 using namespace keymix;
 using namespace keymix::testing;
 
-TEST_CASE("every op case gives the same bits for 1 and 4 threads", "[unit][threads]") {
+TEST_CASE("every op case gives the same bits for 1 and 4 threads", "[unit][cpu][threads]") {
   const int before = num_threads();
   for_each_case([](const OpCase& op_case) {
     const TensorList bases = make_bases(op_case);

@@ -23,7 +23,7 @@ Tensor leaf(const Shape& shape, DType dtype) {
 
 }  // namespace
 
-TEST_CASE("the shapes models use take the fused path, forward and backward", "[unit]") {
+TEST_CASE("the shapes models use take the fused path, forward and backward", "[unit][cpu]") {
   for (const DType dtype : {float32, float64}) {
     INFO(to_string(dtype));
     const std::vector<std::pair<const char*, std::function<Tensor()>>> calls = {

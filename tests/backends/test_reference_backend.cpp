@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <map>
 
 #include <sys/wait.h>
@@ -176,6 +177,13 @@ TEST_CASE("the reference backend's memory is out of the host's reach", "[unit]")
   CHECK(refused(mut_view_of(x).data, {1}) == "no error");
   CHECK(refused(mut_view_of(x).data, {2}).starts_with("custom:0: 20 bytes at 0x"));
   CHECK(refused(&on_host, {0}).ends_with("lie in none of its storages"));
+}
+
+TEST_CASE("KEYMIX_TEST_BACKEND decides what serves cpu()", "[unit]") {
+  const char* name = std::getenv("KEYMIX_TEST_BACKEND");
+  const bool reference = name != nullptr && std::string(name) == "reference";
+  const std::string description = backend_for(cpu()).description();
+  CHECK((description == "cpu: plain loops in double (reference)") == reference);
 }
 
 TEST_CASE("the reference backend counts its memory", "[unit]") {

@@ -10,6 +10,8 @@ usage() {
   cat <<'EOT'
 usage: ./test.sh [--all] [--filter EXPR] [ARGUMENT...]
 
+Without --filter the tests run a second time, on the reference backend (tests/reference_backend).
+
   --all          after the tests: AddressSanitizer + UBSan on all but the slow tests, ThreadSanitizer
                  on the tests tagged [threads], a short fuzzing of the file readers, clang over every
                  source and every header alone, and that no public header leads to BLAS and the like

@@ -6,8 +6,8 @@
 //
 // Kernels get views, never tensors: pointer, shape, strides, dtype. They validate nothing (ops/
 // did), allocate no results, and know nothing of gradients. Views of one call agree in shape
-// (broadcasting is a stride of 0) and, unless said otherwise, in dtype. float16 and bfloat16
-// compute through float32.
+// (broadcasting is a stride of 0, and flip's strides are negative) and, unless said otherwise, in
+// dtype. float16 and bfloat16 compute through float32.
 #pragma once
 
 #include "keymix/core/generator.h"
@@ -48,7 +48,7 @@ struct MutView {
 };
 
 // y = f(x). Parameters a, b: elu(alpha = a); softplus(beta = a, threshold = b); clamp(low = a,
-// high = b); pow_scalar(x^a).
+// high = b); pow_scalar(x^a), where a = 0.5 and -0.5 are square roots (of -inf: NaN).
 // NaN passes through relu, clamp and the like, as in PyTorch.
 enum class UnaryOp {
   neg,
@@ -296,10 +296,10 @@ class Backend {
   virtual void copy_to_host(void* destination, const void* source, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
 
-  // --- Elementwise: any strides ---
+  // --- Elementwise: any strides; y may be one of the operands, element for element ---
   virtual void fill(const MutView& y, Scalar value) = 0;
-  virtual void arange(const MutView& y, Scalar start,
-                      Scalar step) = 0;                         // y_i = start + i * step, 1-D
+  // y_i = start + i * step, 1-D; if y is of integers, start and step are made integers first.
+  virtual void arange(const MutView& y, Scalar start, Scalar step) = 0;
   virtual void copy(const MutView& y, const ConstView& x) = 0;  // casts between any two dtypes
   virtual void unary(UnaryOp op, const MutView& y, const ConstView& x,
                      UnaryParams params) = 0;  // is_finite to logical_not give bool

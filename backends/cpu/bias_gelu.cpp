@@ -67,27 +67,11 @@ namespace {
 
 constexpr std::int64_t kElementsPerChunk = 8192;
 
-bool suits(const ConstView& view, DType dtype) {
-  return (dtype == float32 || dtype == float64) && view.dtype == dtype && has_dense_rows(view);
-}
-
-template <typename T>
-void backward(const BiasGeluBackwardArgs& args) {
-  const std::int64_t width = args.x.shape.back();
-  const ConstView dx = args.dx ? ConstView(args.dx) : args.x;  // a place holder where not wanted
-  const std::vector<double> sums =
-      sum_over_rows<T>(make_row_loop(args.x, args.dy, dx), width, args.dbias ? width : 0,
-                       [&](const RowRun<3>& rows, std::int64_t, T* share) {
-                         HWY_DYNAMIC_DISPATCH(bias_gelu_backward_rows)(args, rows, share);
-                       });
-  if (args.dbias) store_sums<T>(sums.data(), args.dbias);
-}
-
 }  // namespace
 
 bool CpuBackend::bias_gelu_forward(const BiasGeluArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!suits(args.x, dtype) || !suits(args.y, dtype) || args.x.shape.back() == 0) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.y, dtype) || args.x.shape.back() == 0) return false;
   if (!absent_or_dense_vector(args.bias, dtype)) return false;
   parallel_rows(make_row_loop(args.x, args.y), args.x.shape.back(), kElementsPerChunk,
                 [&](const RowRun<2>& rows, std::int64_t) {
@@ -98,14 +82,14 @@ bool CpuBackend::bias_gelu_forward(const BiasGeluArgs& args) {
 
 bool CpuBackend::bias_gelu_backward(const BiasGeluBackwardArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!suits(args.x, dtype) || !suits(args.dy, dtype) || args.x.shape.back() == 0) return false;
-  if (args.dx && !suits(args.dx, dtype)) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.dy, dtype) || args.x.shape.back() == 0) return false;
+  if (args.dx && !has_rows_of(args.dx, dtype)) return false;
   for (const ConstView& vector : {args.bias, ConstView(args.dbias)})
     if (!absent_or_dense_vector(vector, dtype)) return false;
-  if (dtype == float32)
-    backward<float>(args);
-  else
-    backward<double>(args);
+  rows_backward(args.x, args.dy, args.dx, {args.dbias},
+                [&](const RowRun<3>& rows, std::int64_t, void* sums) {
+                  HWY_DYNAMIC_DISPATCH(bias_gelu_backward_rows)(args, rows, sums);
+                });
   return true;
 }
 

@@ -146,29 +146,11 @@ namespace {
 
 constexpr std::int64_t kElementsPerChunk = 16384;
 
-bool suits(const ConstView& view, DType dtype) {
-  return (dtype == float32 || dtype == float64) && view.dtype == dtype && has_dense_rows(view);
-}
-
-template <typename T>
-void backward(const LayerNormBackwardArgs& args) {
-  const std::int64_t width = args.x.shape.back();
-  const ConstView dx = args.dx ? ConstView(args.dx) : args.x;  // a place holder where not wanted
-  const bool parameters = args.dweight || args.dbias;
-  const std::vector<double> sums =
-      sum_over_rows<T>(make_row_loop(args.x, args.dy, dx), width, parameters ? 2 * width : 0,
-                       [&](const RowRun<3>& rows, std::int64_t first, T* share) {
-                         HWY_DYNAMIC_DISPATCH(layer_norm_backward_rows)(args, rows, first, share);
-                       });
-  if (args.dweight) store_sums<T>(sums.data(), args.dweight);
-  if (args.dbias) store_sums<T>(sums.data() + width, args.dbias);
-}
-
 }  // namespace
 
 bool CpuBackend::layer_norm_forward(const LayerNormArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!suits(args.x, dtype) || !suits(args.y, dtype) || args.x.shape.back() == 0) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.y, dtype) || args.x.shape.back() == 0) return false;
   for (const ConstView& vector :
        {args.weight, args.bias, ConstView(args.mean), ConstView(args.rstd)})
     if (!absent_or_dense_vector(vector, dtype)) return false;
@@ -181,15 +163,15 @@ bool CpuBackend::layer_norm_forward(const LayerNormArgs& args) {
 
 bool CpuBackend::layer_norm_backward(const LayerNormBackwardArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!suits(args.x, dtype) || !suits(args.dy, dtype) || args.x.shape.back() == 0) return false;
-  if (args.dx && !suits(args.dx, dtype)) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.dy, dtype) || args.x.shape.back() == 0) return false;
+  if (args.dx && !has_rows_of(args.dx, dtype)) return false;
   for (const ConstView& vector :
        {args.weight, args.mean, args.rstd, ConstView(args.dweight), ConstView(args.dbias)})
     if (!absent_or_dense_vector(vector, dtype)) return false;
-  if (dtype == float32)
-    backward<float>(args);
-  else
-    backward<double>(args);
+  rows_backward(args.x, args.dy, args.dx, {args.dweight, args.dbias},
+                [&](const RowRun<3>& rows, std::int64_t first, void* sums) {
+                  HWY_DYNAMIC_DISPATCH(layer_norm_backward_rows)(args, rows, first, sums);
+                });
   return true;
 }
 

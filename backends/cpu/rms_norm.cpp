@@ -120,27 +120,11 @@ namespace {
 
 constexpr std::int64_t kElementsPerChunk = 16384;
 
-bool suits(const ConstView& view, DType dtype) {
-  return (dtype == float32 || dtype == float64) && view.dtype == dtype && has_dense_rows(view);
-}
-
-template <typename T>
-void backward(const RmsNormBackwardArgs& args) {
-  const std::int64_t width = args.x.shape.back();
-  const ConstView dx = args.dx ? ConstView(args.dx) : args.x;  // a place holder where not wanted
-  const std::vector<double> sums =
-      sum_over_rows<T>(make_row_loop(args.x, args.dy, dx), width, args.dweight ? width : 0,
-                       [&](const RowRun<3>& rows, std::int64_t first, T* share) {
-                         HWY_DYNAMIC_DISPATCH(rms_norm_backward_rows)(args, rows, first, share);
-                       });
-  if (args.dweight) store_sums<T>(sums.data(), args.dweight);
-}
-
 }  // namespace
 
 bool CpuBackend::rms_norm_forward(const RmsNormArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!suits(args.x, dtype) || !suits(args.y, dtype) || args.x.shape.back() == 0) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.y, dtype) || args.x.shape.back() == 0) return false;
   if (!absent_or_dense_vector(args.weight, dtype) || !absent_or_dense_vector(args.rstd, dtype))
     return false;
   parallel_rows(make_row_loop(args.x, args.y), args.x.shape.back(), kElementsPerChunk,
@@ -152,14 +136,14 @@ bool CpuBackend::rms_norm_forward(const RmsNormArgs& args) {
 
 bool CpuBackend::rms_norm_backward(const RmsNormBackwardArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!suits(args.x, dtype) || !suits(args.dy, dtype) || args.x.shape.back() == 0) return false;
-  if (args.dx && !suits(args.dx, dtype)) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.dy, dtype) || args.x.shape.back() == 0) return false;
+  if (args.dx && !has_rows_of(args.dx, dtype)) return false;
   for (const ConstView& vector : {args.weight, args.rstd, ConstView(args.dweight)})
     if (!absent_or_dense_vector(vector, dtype)) return false;
-  if (dtype == float32)
-    backward<float>(args);
-  else
-    backward<double>(args);
+  rows_backward(args.x, args.dy, args.dx, {args.dweight},
+                [&](const RowRun<3>& rows, std::int64_t first, void* sums) {
+                  HWY_DYNAMIC_DISPATCH(rms_norm_backward_rows)(args, rows, first, sums);
+                });
   return true;
 }
 

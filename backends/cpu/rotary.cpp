@@ -68,10 +68,6 @@ namespace {
 
 constexpr std::int64_t kElementsPerChunk = 32768;
 
-bool suits(const ConstView& view, DType dtype) {
-  return (dtype == float32 || dtype == float64) && view.dtype == dtype && has_dense_rows(view);
-}
-
 // The angles' cosines and sines, [length, half]. Down a column each row is the one above turned by
 // the column's own angle (four products instead of two calls of libm); every 16 rows it begins
 // anew, so that roundings do not add up.
@@ -113,7 +109,7 @@ void rotate(const RotaryArgs& args) {
 
 bool CpuBackend::rotary(const RotaryArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!suits(args.x, dtype) || !suits(args.y, dtype)) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.y, dtype)) return false;
   if (args.x.shape.numel() == 0) return true;
   if (dtype == float32)
     rotate<float>(args);

@@ -5,6 +5,9 @@
 
 #include "keymix/backends/cpu/rows.h"
 
+#include <algorithm>
+#include <initializer_list>
+#include <iterator>
 #include <vector>
 
 namespace keymix::cpu_backend {
@@ -54,10 +57,32 @@ std::vector<double> sum_over_rows(const StridedLoop<N>& loop, std::int64_t width
   return totals;
 }
 
-// y, a dense vector, = sums.
-template <typename T>
-void store_sums(const double* sums, const MutView& y) {
-  for (std::int64_t i = 0; i < y.shape.numel(); ++i) y.as<T>()[i] = static_cast<T>(sums[i]);
+template <typename T, typename Body>
+void rows_backward_of(const ConstView& x, const ConstView& dy, const MutView& dx,
+                      std::initializer_list<MutView> parameters, const Body& body) {
+  const std::int64_t width = x.shape.back();
+  const bool wanted = std::any_of(parameters.begin(), parameters.end(),
+                                  [](const MutView& y) { return static_cast<bool>(y); });
+  const ConstView place = dx ? ConstView(dx) : x;
+  const std::vector<double> sums = sum_over_rows<T>(
+      make_row_loop(x, dy, place), width, wanted ? std::ssize(parameters) * width : 0, body);
+  const double* next = sums.data();
+  for (const MutView& y : parameters) {
+    for (std::int64_t i = 0; y && i < width; ++i) y.as<T>()[i] = static_cast<T>(next[i]);
+    if (wanted) next += width;
+  }
+}
+
+// The backward of a row kernel, float32 or float64: body(rows of x, dy and dx, position of the first,
+// sums) writes dx where that is wanted, and adds to `sums` what its rows give to the gradients of
+// the parameters, dense vectors of the width, one after another (null where none is wanted).
+template <typename Body>
+void rows_backward(const ConstView& x, const ConstView& dy, const MutView& dx,
+                   std::initializer_list<MutView> parameters, const Body& body) {
+  if (x.dtype == float32)
+    rows_backward_of<float>(x, dy, dx, parameters, body);
+  else
+    rows_backward_of<double>(x, dy, dx, parameters, body);
 }
 
 }  // namespace keymix::cpu_backend

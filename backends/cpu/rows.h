@@ -11,6 +11,11 @@ inline bool has_dense_rows(const ConstView& view) {
   return view.shape.ndim() >= 1 && (view.shape.back() <= 1 || view.strides.back() == 1);
 }
 
+// What the row kernels take: float32 or float64, the one of the call, in dense rows.
+inline bool has_rows_of(const ConstView& view, DType dtype) {
+  return (dtype == float32 || dtype == float64) && view.dtype == dtype && has_dense_rows(view);
+}
+
 // Whether the view is row-major without gaps.
 inline bool is_dense(const ConstView& view) {
   std::int64_t stride = 1;

@@ -115,15 +115,11 @@ namespace {
 
 constexpr std::int64_t kElementsPerChunk = 8192;  // a few microseconds of exponentials
 
-bool suits(const ConstView& view, DType dtype) {
-  return (dtype == float32 || dtype == float64) && view.dtype == dtype && has_dense_rows(view);
-}
-
 }  // namespace
 
 bool CpuBackend::softmax_forward(const SoftmaxArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!suits(args.x, dtype) || !suits(args.y, dtype)) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.y, dtype)) return false;
   const std::int64_t width = args.x.shape.back();
   if (width == 0) return true;
   parallel_rows(make_row_loop(args.x, args.y), width, kElementsPerChunk,
@@ -136,7 +132,7 @@ bool CpuBackend::softmax_forward(const SoftmaxArgs& args) {
 
 bool CpuBackend::softmax_backward(const SoftmaxBackwardArgs& args) {
   const DType dtype = args.y.dtype;
-  if (!suits(args.y, dtype) || !suits(args.dy, dtype) || !suits(args.dx, dtype)) return false;
+  if (!has_rows_of(args.y, dtype) || !has_rows_of(args.dy, dtype) || !has_rows_of(args.dx, dtype)) return false;
   const std::int64_t width = args.y.shape.back();
   if (width == 0) return true;
   parallel_rows(make_row_loop(args.y, args.dy, args.dx), width, kElementsPerChunk,

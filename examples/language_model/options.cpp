@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "flags/flags.h"
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/core/error.h"
 #include "keymix/core/version.h"
@@ -15,6 +16,7 @@ namespace language_model {
 namespace {
 
 namespace nn = keymix::nn;
+using flags::check_range;
 
 const std::vector<std::string> kAttentions = {"softmax", "mgk", "smgk"};
 
@@ -28,11 +30,6 @@ T number_of(const keymix::Metadata& metadata, const std::string& name) {
                 "checkpoint: '{}' is '{}'; needed a number, as language_model writes it", name,
                 text);
   return value;
-}
-
-void check_range(const char* flag, std::int64_t value, std::int64_t low, std::int64_t high) {
-  keymix::check(value >= low && value <= high, "{}: out of range; got {}; needed {} to {}", flag,
-                value, low, high);
 }
 
 void check_model(const ModelOptions& model) {
@@ -64,17 +61,6 @@ void check_training(const TrainOptions& training) {
     keymix::check(std::isfinite(value) && value >= 0, "{}: out of range; got {}; needed 0 or more",
                   flag, value);
 }
-
-// "--steps N   training steps [2000]"
-class Formatter : public CLI::Formatter {
-  std::string make_option_opts(const CLI::Option* option) const override {
-    return option->get_type_size() == 0 ? "" : " " + option->get_type_name();
-  }
-  std::string make_option_desc(const CLI::Option* option) const override {
-    const std::string value = option->get_default_str();
-    return option->get_description() + (value.empty() ? "" : fmt::format(" [{}]", value));
-  }
-};
 
 struct Adder {
   CLI::App& app;
@@ -130,14 +116,6 @@ void add_generation_flags(CLI::App& app, Options& options) {
       "P");
   add("--seed", options.seed, "of the choices", "N");
   add("--threads", options.threads, "threads", "N");
-}
-
-void set_style(CLI::App& app) {
-  auto formatter = std::make_shared<Formatter>();
-  formatter->column_width(26);
-  app.formatter(formatter);
-  app.option_defaults()->always_capture_default();
-  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 
 }  // namespace
@@ -201,13 +179,13 @@ Options parse_options(const std::vector<std::string>& arguments) {
   bool version = false;
   CLI::App app{"Trains a character-level language model on any text, and writes with it.",
                "language_model"};
-  set_style(app);
+  flags::set_style(app);
   app.require_subcommand(0, 1);
   add_training_flags(app, options);
   app.add_flag("--version", version, "print the version and end")->group("Run");
   CLI::App* generate = app.add_subcommand("generate", "write text with a trained model");
   CLI::App* evaluate = app.add_subcommand("evaluate", "the loss of a trained model on a text");
-  for (CLI::App* sub : {generate, evaluate}) set_style(*sub);
+  for (CLI::App* sub : {generate, evaluate}) flags::set_style(*sub);
   add_generation_flags(*generate, options);
   const Adder add{*evaluate, "Evaluation"};
   add("--from", options.from, "folder of a training, or a checkpoint", "PATH")->required();

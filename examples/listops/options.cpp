@@ -10,16 +10,16 @@
 #include <optional>
 #include <string_view>
 
+#include "flags/flags.h"
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/core/error.h"
 #include "keymix/core/version.h"
-#include "keymix/nn/train/progress_bar.h"
 #include "listops/tree.h"
 
 namespace listops {
 namespace {
 
-using keymix::train::grouped;
+using ::flags::check_range;
 namespace nn = keymix::nn;
 
 constexpr std::int64_t kMostSteps = 1'000'000'000;
@@ -72,22 +72,6 @@ Flags lra_flags() {
   flags.mixing = "clamp";
   flags.warmup_share = 0.2;
   return flags;
-}
-
-// "--steps N   training steps [2000]"
-class Formatter : public CLI::Formatter {
-  std::string make_option_opts(const CLI::Option* option) const override {
-    return option->get_type_size() == 0 ? "" : " " + option->get_type_name();
-  }
-  std::string make_option_desc(const CLI::Option* option) const override {
-    const std::string value = option->get_default_str();
-    return option->get_description() + (value.empty() ? "" : fmt::format(" [{}]", value));
-  }
-};
-
-void check_range(std::string_view flag, std::int64_t value, std::int64_t low, std::int64_t high) {
-  keymix::check(value >= low && value <= high, "{}: out of range; got {}; needed {} to {}", flag,
-                grouped(value), grouped(low), grouped(high));
 }
 
 // The place of `word` among the choices.
@@ -323,11 +307,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
         "Trains Transformers with softmax attention and with mixtures of keys on ListOps:\n"
         "nested lists such as [MAX 2 [MIN 3 4 ] 9 ], whose value (9) is to be found.",
         "listops"};
-    auto formatter = std::make_shared<Formatter>();
-    formatter->column_width(26);
-    app.formatter(formatter);
-    app.option_defaults()->always_capture_default();
-    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    ::flags::set_style(app);
     add_data_flags(app, flags);
     add_model_flags(app, flags);
     add_training_flags(app, flags);

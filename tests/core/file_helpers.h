@@ -4,6 +4,7 @@
 #include "keymix/core/error.h"
 #include "keymix/core/tensor_bytes.h"
 #include "support/catch.h"
+#include "support/temp_folder.h"
 #include "support/tensors.h"
 
 #include <algorithm>
@@ -23,37 +24,21 @@ inline constexpr DType kAllDTypes[] = {bool_,   uint8,    int32,   int64,
 // Those NumPy has too.
 inline constexpr DType kNumpyDTypes[] = {bool_, uint8, int32, int64, float16, float32, float64};
 
-// An empty folder, removed with all it holds.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "keymix-XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  ~TempFolder() { std::filesystem::remove_all(path_); }
-
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::size_t entries() const {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
 inline std::string read_bytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   REQUIRE(file.good());
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-inline void write_bytes(const std::string& path, const std::string& bytes) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  REQUIRE(file.flush().good());
+// What a reader (read_npy, read_npz) says of a file with these bytes, without the op and the path that
+// its messages start with.
+template <typename Read>
+std::string complaint_of(const std::string& op, const Read& read, const TempFolder& folder,
+                         const std::string& bytes) {
+  const std::string path = folder.write("file", bytes);
+  const std::string message = message_of([&] { read(path); });
+  const std::string start = op + ": '" + path + "'";
+  return message.starts_with(start) ? message.substr(start.size() + 2) : message;
 }
 
 inline std::string golden_file(const std::string& name) {

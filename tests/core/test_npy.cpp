@@ -7,13 +7,8 @@ using namespace keymix::testing;
 
 namespace {
 
-// What read_npy says of a file, without the words every message starts with.
 std::string complaint(const TempFolder& folder, const std::string& bytes) {
-  const std::string path = folder / "file";
-  write_bytes(path, bytes);
-  const std::string message = message_of([&] { read_npy(path); });
-  const std::string start = "read_npy: '" + path + "': ";
-  return message.starts_with(start) ? message.substr(start.size()) : message;
+  return complaint_of("read_npy", [](const std::string& path) { read_npy(path); }, folder, bytes);
 }
 
 }  // namespace

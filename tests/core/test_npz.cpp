@@ -10,13 +10,8 @@ using namespace keymix::testing;
 
 namespace {
 
-// What read_npz says of a file, without the words every message starts with.
 std::string complaint(const TempFolder& folder, const std::string& bytes) {
-  const std::string path = folder / "file";
-  write_bytes(path, bytes);
-  const std::string message = message_of([&] { read_npz(path); });
-  const std::string start = "read_npz: '" + path + "'";
-  return message.starts_with(start) ? message.substr(start.size() + 2) : message;
+  return complaint_of("read_npz", [](const std::string& path) { read_npz(path); }, folder, bytes);
 }
 
 std::string replaced(std::string bytes, std::size_t at, const std::string& with) {

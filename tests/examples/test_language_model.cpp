@@ -61,11 +61,11 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
   const std::string text = "--text=x";
   CHECK(error_of({text, "--attention", "hard"}) ==
         "--attention: unknown choice; got 'hard'; needed one of softmax, mgk, smgk");
-  CHECK(error_of({text, "--heads", "0"}) == "--heads: out of range; got 0; needed 1 to 1024");
+  CHECK(error_of({text, "--heads", "0"}) == "--heads: out of range; got 0; needed 1 to 1,024");
   CHECK(error_of({text, "--dropout", "1"}) == "--dropout: out of range; got 1; needed 0 <= p < 1");
   CHECK(error_of({text, "--lr", "nan"}) == "--lr: out of range; got nan; needed 0 or more");
   CHECK(error_of({text, "--warmup", "2000"}) ==
-        "--warmup: out of range; got 2000; needed 0 to 1999");
+        "--warmup: out of range; got 2,000; needed 0 to 1,999");
   CHECK(error_of({text, "--threads", "0"}) == "--threads: out of range; got 0; needed 1 to 256");
   CHECK(error_of({text, "--steps", "many"}).starts_with("flags: "));
   CHECK(error_of({text, "--no-such-flag"}).starts_with("flags: "));

@@ -18,36 +18,16 @@
 #include "listops/generate.h"
 #include "listops/tree.h"
 #include "support/catch.h"
+#include "support/temp_folder.h"
 
 namespace {
 
 using namespace listops;
+using keymix::testing::TempFolder;
 
 // The example of the Long Range Arena's generator: [MAX 2 [MIN 3 4 ] 9 ].
 const std::string kText = "( ( ( ( [MAX 2 ) ( ( ( [MIN 3 ) 4 ) ] ) ) 9 ) ] )";
 const Tokens kTokens = {12, 3, 11, 4, 5, 15, 10, 15};
-
-// A folder that disappears with its contents.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "keymix-listops-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
-
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::string write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(*this / name, std::ios::binary) << bytes;
-    return *this / name;
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 std::string bytes_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -73,7 +53,7 @@ Setting tiny_setting(std::int64_t train, std::int64_t dev, std::int64_t test) {
 }  // namespace
 
 TEST_CASE("listops: splits survive the way through files", "[unit]") {
-  const ScratchFolder folder;
+  const TempFolder folder;
   const Splits splits = generate(tiny_setting(60, 20, 10), 5);
   write_splits(folder / "made/here", splits);
   const Splits back = read_splits(folder / "made/here");
@@ -96,7 +76,7 @@ TEST_CASE("listops: splits survive the way through files", "[unit]") {
 }
 
 TEST_CASE("listops: both file forms and line ends are read", "[unit]") {
-  const ScratchFolder folder;
+  const TempFolder folder;
   const Dataset expected = {{kTokens, 9}, {{1}, 0}};
   const std::vector<std::string> forms = {
       "Source\tTarget\r\n" + kText + "\t9\r\n0\t0\r\n", "Source\tTarget\n" + kText + "\t9\n0\t0\n",
@@ -166,7 +146,7 @@ TEST_CASE("listops: bad files are refused, naming file and line", "[unit]") {
       {"cut between symbols", header + "( ( ( ( [MAX 2 ) ( (",
        ":2: malformed line; got '( ( ( ( [MAX 2 ) ( ('; needed tree<TAB>label" + cut_off},
   };
-  const ScratchFolder folder;
+  const TempFolder folder;
   const std::string path = folder / "data.tsv";
   for (const Case& c : cases) {
     INFO(c.name);
@@ -275,7 +255,7 @@ TEST_CASE("listops: published files are read, and every label agrees", "[unit]")
   if (!std::filesystem::exists(sample)) return;
   const Dataset lra = read_file(sample);
   CHECK(lra.size() == 1'000);
-  const ScratchFolder written;
+  const TempFolder written;
   write_file(written / "again.tsv", lra);
   CHECK((bytes_of(written / "again.tsv") == bytes_of(sample)));
 }

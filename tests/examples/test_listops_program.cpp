@@ -22,30 +22,13 @@
 #include "listops/options.h"
 #include "listops/report.h"
 #include "support/catch.h"
+#include "support/temp_folder.h"
 
 namespace {
 
 using namespace listops;
+using keymix::testing::TempFolder;
 using Arguments = std::vector<std::string>;
-
-// A folder that disappears with its contents.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "keymix-program-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
-
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::string path() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 std::string bytes_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -80,7 +63,7 @@ struct Run {
 };
 
 Run run_training(const ModelOptions& model, const Splits& data, const TrainOptions& training) {
-  const ScratchFolder folder;
+  const TempFolder folder;
   std::FILE* stream = std::tmpfile();
   REQUIRE(stream != nullptr);
   Run run{train(model, data, training, folder.path(), stream), "", {}};
@@ -320,7 +303,7 @@ TEST_CASE("listops program: tables align", "[unit]") {
 }
 
 TEST_CASE("listops program: curves are drawn, or the reason is given", "[unit]") {
-  const ScratchFolder folder;
+  const TempFolder folder;
   Result result;
   result.name = "mgk";
   result.loss = {{10, 2.3}, {20, 2.1}};
@@ -352,7 +335,7 @@ struct Outcome {
 };
 
 Outcome run_program(const std::string& arguments) {
-  const ScratchFolder folder;
+  const TempFolder folder;
   const std::string command = fmt::format("cd '{}' && '{}' {} >out 2>err </dev/null", folder.path(),
                                           KEYMIX_LISTOPS_PROGRAM, arguments);
   const int status = std::system(command.c_str());
@@ -379,7 +362,7 @@ TEST_CASE("listops program: exit codes", "[unit]") {
 }
 
 TEST_CASE("listops program: trees written are trees read", "[unit]") {
-  const ScratchFolder folder;
+  const TempFolder folder;
   const std::string sizes = "--train-examples 30 --dev-examples 20 --test-examples 10 --seed 3";
   const Outcome written = run_program(fmt::format("{} --write-data '{}'", sizes, folder / "data"));
   CHECK(written.status == 0);

@@ -1,5 +1,6 @@
 // Every public function that gives a tensor has a case in op_cases/, or stands below with a reason.
 #include "support/catch.h"
+#include "support/paths.h"
 #include "support/declarations.h"
 #include "support/op_case.h"
 
@@ -49,7 +50,7 @@ bool gives_tensors(const Declaration& d) {
 }
 
 std::vector<Declaration> public_functions() {
-  const std::filesystem::path root = KEYMIX_SOURCE_DIR;
+  const std::filesystem::path root = source_path("");
   std::vector<std::filesystem::path> headers{root / "core" / "tensor.h"};
   for (const auto& entry : std::filesystem::directory_iterator(root / "ops"))
     // detail.h is not part of the public interface.

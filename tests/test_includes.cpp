@@ -1,6 +1,7 @@
 // The rooms: core <- backends <- autograd <- ops <- nn <- examples. An arrow points at what is
 // included, and nothing points the other way.
 #include "support/catch.h"
+#include "support/paths.h"
 #include "support/declarations.h"
 
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include <vector>
 
 using keymix::testing::read_file;
+using keymix::testing::source_path;
 namespace fs = std::filesystem;
 
 namespace {
@@ -80,7 +82,7 @@ std::vector<std::string> violations(const std::string& file, const std::string& 
     if (internal && !umbrella && room > 1) wrong("only backends sees its kernels");
     if (target == "ops/detail.h" && kRooms[static_cast<std::size_t>(room)] != "ops")
       wrong("detail.h belongs to ops");
-    if (!fs::exists(fs::path(KEYMIX_SOURCE_DIR) / target)) wrong("no such file");
+    if (!fs::exists(source_path(target))) wrong("no such file");
   }
   return found;
 }
@@ -90,12 +92,12 @@ std::vector<std::string> violations(const std::string& file, const std::string& 
 TEST_CASE("includes follow the rooms' arrows", "[unit]") {
   int files = 0;
   for (const std::string& room : kRooms)
-    for (const auto& entry : fs::recursive_directory_iterator(fs::path(KEYMIX_SOURCE_DIR) / room)) {
+    for (const auto& entry : fs::recursive_directory_iterator(source_path(room))) {
       const std::string extension = entry.path().extension().string();
       if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh")
         continue;
       ++files;
-      const std::string file = fs::relative(entry.path(), KEYMIX_SOURCE_DIR).generic_string();
+      const std::string file = fs::relative(entry.path(), source_path("")).generic_string();
       for (const std::string& violation : violations(file, read_file(entry.path().string())))
         FAIL_CHECK(violation);
     }

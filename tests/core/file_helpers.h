@@ -4,6 +4,7 @@
 #include "keymix/core/error.h"
 #include "keymix/core/tensor_bytes.h"
 #include "support/catch.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 #include "support/tensors.h"
 
@@ -42,7 +43,7 @@ std::string complaint_of(const std::string& op, const Read& read, const TempFold
 }
 
 inline std::string golden_file(const std::string& name) {
-  return std::string(KEYMIX_SOURCE_DIR) + "/tests/golden/files/" + name;
+  return source_path("tests/golden/files/" + name);
 }
 
 // Element i of every sample, as tests/golden/files/make_files.py has it.

@@ -18,6 +18,7 @@
 #include "listops/generate.h"
 #include "listops/tree.h"
 #include "support/catch.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 
 namespace {
@@ -231,7 +232,7 @@ TEST_CASE("listops: the sampler gives each example once an epoch, in a new order
 }
 
 TEST_CASE("listops: published files are read, and every label agrees", "[unit]") {
-  const std::filesystem::path source = KEYMIX_SOURCE_DIR;
+  const std::filesystem::path source = keymix::testing::source_path("");
   std::filesystem::path folder = source / "datasets/listops";
   if (!std::filesystem::exists(folder)) folder = source / "../shared/data/listops";
   if (!std::filesystem::exists(folder / "test_d20s.tsv")) {

@@ -16,10 +16,10 @@ const std::vector<std::string> kTutorials = {"01_tensors",     "02_autograd",  "
                                              "04_transformer", "05_attention", "06_own_core"};
 
 std::string cpp_of(const std::string& name) {
-  return read_bytes(fmt::format("{}/examples/tutorials/{}.cpp", KEYMIX_SOURCE_DIR, name));
+  return read_bytes(source_path(fmt::format("examples/tutorials/{}.cpp", name)));
 }
 std::string python_of(const std::string& name) {
-  return read_bytes(fmt::format("{}/docs/tutorials/{}.py", KEYMIX_SOURCE_DIR, name));
+  return read_bytes(source_path(fmt::format("docs/tutorials/{}.py", name)));
 }
 
 std::vector<std::string> lines_of(const std::string& text) {
@@ -62,7 +62,7 @@ TEST_CASE("tutorials: code lines and sections are told apart", "[unit]") {
 
 TEST_CASE("tutorials: at most 1.3 times as long as in PyTorch, in the same sections", "[unit]") {
   int programs = 0;
-  for (const auto& entry : fs::directory_iterator(KEYMIX_SOURCE_DIR "/examples/tutorials"))
+  for (const auto& entry : fs::directory_iterator(source_path("examples/tutorials")))
     if (entry.path().extension() == ".cpp") ++programs;
   CHECK(programs == std::ssize(kTutorials));
   for (const std::string& name : kTutorials) {
@@ -130,7 +130,7 @@ std::pair<std::string, std::vector<double>> words_and_numbers(std::string line) 
 void check_as_in_pytorch(const std::string& name, const std::string& out,
                          const std::vector<std::string>& different) {
   const std::string golden =
-      fmt::format("{}/tests/golden/tutorials/{}.txt", KEYMIX_SOURCE_DIR, name);
+      source_path(fmt::format("tests/golden/tutorials/{}.txt", name));
   const auto ours = without(different, out), theirs = without(different, read_bytes(golden));
   CHECK(theirs.size() > 3);
   REQUIRE(ours.size() == theirs.size());

@@ -2,6 +2,7 @@
 // The small files are in golden/fixtures; a folder with more of them may lie beside the source
 // tree.
 #include "support/catch.h"
+#include "support/paths.h"
 #include "support/fixture.h"
 
 #include <fmt/core.h>
@@ -13,7 +14,7 @@ using namespace keymix::testing;
 
 namespace {
 
-const std::string kFolder = std::string(KEYMIX_SOURCE_DIR) + "/tests/golden/fixtures";
+const std::string kFolder = source_path("tests/golden/fixtures");
 
 }  // namespace
 
@@ -29,7 +30,7 @@ TEST_CASE("attention agrees with the golden fixtures", "[golden]") {
 }
 
 TEST_CASE("attention agrees with the larger golden fixtures", "[golden]") {
-  const std::string folder = std::string(KEYMIX_SOURCE_DIR) + "/../shared/fixtures";
+  const std::string folder = source_path("../shared/fixtures");
   if (!std::filesystem::is_directory(folder)) {
     fmt::print("SKIPPED: attention agrees with the larger golden fixtures: {} is not there\n",
                folder);

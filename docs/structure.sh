@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Prints the figures of docs/architecture.md: what each room includes, the largest files, how many
+# methods a backend has, how many names are public. Run it in the repository's root.
+set -euo pipefail
+
+rooms=(core backends autograd ops nn examples)
+sources() { find "$1" \( -name '*.h' -o -name '*.cpp' \) | sort; }
+
+echo "| includes of | ${rooms[*]/%/ |}"
+echo "|---|$(printf -- '---|%.0s' "${rooms[@]}")"
+for from in "${rooms[@]}"; do
+  line="| \`$from\` |"
+  for to in "${rooms[@]}"; do
+    prefix="keymix/$to/"
+    [ "$to" != examples ] || prefix='(listops|language_model|flags)/'
+    line+=" $(sources "$from" | xargs cat | grep -cE "^#include \"$prefix" || true) |"
+  done
+  echo "$line"
+done
+
+echo
+echo '| lines | files | room |'
+echo '|---|---|---|'
+for room in "${rooms[@]}" tests benchmarks; do
+  echo "| $(sources "$room" | xargs cat | wc -l) | $(sources "$room" | wc -l) | \`$room\` |"
+done
+
+echo
+echo 'Ten largest files:'
+for room in "${rooms[@]}" tests benchmarks; do sources "$room"; done | xargs wc -l | grep -v ' total$' |
+  sort -rn | sed -n '1,10s/^ *\([0-9]*\) \(.*\)/- `\2`: \1/p'
+
+echo
+virtual=$(grep -E '^  virtual ' backends/backend.h | grep -v '~')
+echo "Backend methods: $(grep -c . <<<"$virtual"), of which $(grep -c '{ return false; }' <<<"$virtual")" \
+  "are fused kernels that may decline"
+echo "Public functions and methods of tensors: $(cat core/tensor.h ops/[a-z]*.h |
+  grep -oE '^ {0,2}(const |static )?(Tensor|TensorList|std::[a-z_:<>]+|void|bool|double|T|Shape|DType|auto|SortResult)&? [a-z_0-9]+\(' |
+  sed -E 's/.* ([a-z_0-9]+)\($/\1/' | sort -u | grep -c .) names"

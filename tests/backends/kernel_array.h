@@ -4,6 +4,7 @@
 #include "keymix/backends/backend.h"
 #include "keymix/backends/cpu/simd.h"
 #include "keymix/backends/registry.h"
+#include "support/tensors.h"
 
 #include <cmath>
 #include <cstddef>
@@ -27,10 +28,6 @@ enum class Layout {
   one_row,    // stride 0 in every dimension but the last
   one_column  // stride 0 in the last dimension
 };
-
-inline constexpr std::initializer_list<DType> kAllDTypes = {
-    DType::bool_,   DType::uint8,    DType::int32,   DType::int64,
-    DType::float16, DType::bfloat16, DType::float32, DType::float64};
 
 inline constexpr std::initializer_list<Layout> kLayouts = {Layout::dense,   Layout::reversed,
                                                            Layout::gaps,    Layout::one,

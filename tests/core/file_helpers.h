@@ -19,9 +19,6 @@
 
 namespace keymix::testing {
 
-inline constexpr DType kAllDTypes[] = {bool_,   uint8,    int32,   int64,
-                                       float16, bfloat16, float32, float64};
-
 // Those NumPy has too.
 inline constexpr DType kNumpyDTypes[] = {bool_, uint8, int32, int64, float16, float32, float64};
 

@@ -9,6 +9,9 @@
 
 namespace keymix::testing {
 
+inline constexpr DType kAllDTypes[] = {bool_,   uint8,    int32,   int64,
+                                       float16, bfloat16, float32, float64};
+
 // Elements in row-major order, as double.
 std::vector<double> values(const Tensor& x);
 

@@ -266,11 +266,10 @@ struct OptimizerTensors {
 };
 
 // PyTorch's Adam and AdamW: decoupled multiplies the parameter by (1 - lr weight_decay), else
-// weight_decay * parameter is added to the gradient. `step` counts from 1.
+// weight_decay * parameter is added to the gradient.
 struct AdamArgs {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
-  double bias_correction1 = 1,
-         bias_correction2 = 1;  // 1 - beta^step, or the product form for a varying beta1
+  double bias_correction1 = 1, bias_correction2 = 1;  // 1 - beta^t in update t, counted from 1
   bool decoupled = true;
 };
 // PyTorch's SGD: buffer = momentum * buffer + (1 - dampening) * gradient (the first step copies the

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the figures of docs/architecture.md: what each room includes, the largest files, how many
+# Prints figures about the code, those of docs/architecture.md: what each room includes, the largest files, how many
 # methods a backend has, how many names are public. Run it in the repository's root.
 set -euo pipefail
 

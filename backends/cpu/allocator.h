@@ -1,6 +1,6 @@
 // Caching allocator for host memory. Freed blocks are kept by size class, so a training step asks
-// the system for nothing once the first step has run, and large blocks keep their pages. Blocks
-// are aligned to 64 bytes (2 MiB from there on up, on huge pages where the system has them).
+// the system for nothing once the first few have run, and large blocks keep their pages. Blocks
+// are aligned to 64 bytes (to 2 MiB from 4 MiB on up, on huge pages where the system has them).
 //
 // Under AddressSanitizer every call goes through to the system: a cache would hide overflows.
 #pragma once

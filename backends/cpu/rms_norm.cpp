@@ -85,21 +85,12 @@ void add_weight_gradient(const RmsNormBackwardArgs& args, const T* const* x, con
 template <typename T>
 void rms_norm_backward_rows_of(const RmsNormBackwardArgs& args, const RowRun<3>& rows,
                                std::int64_t first, void* sums) {
-  constexpr std::int64_t kRows = 4;
-  for (std::int64_t begin = 0; begin < rows.count; begin += kRows) {
-    const std::int64_t count = rows.count - begin < kRows ? rows.count - begin : kRows;
-    const T* x[kRows];
-    const T* dy[kRows];
-    for (std::int64_t r = 0; r < count; ++r) {
-      x[r] = rows.row<const T>(0, begin + r);
-      dy[r] = rows.row<const T>(1, begin + r);
-      if (args.dx)
-        input_gradient_row(args, x[r], dy[r], rows.row<T>(2, begin + r), first + begin + r);
-    }
-    if (sums != nullptr)
-      add_weight_gradient(args, x, dy, first + begin, static_cast<std::size_t>(count),
-                          static_cast<T*>(sums));
-  }
+  norm_backward_rows<T>(
+      rows, first, static_cast<bool>(args.dx), sums != nullptr,
+      [&](const T* x, const T* dy, T* dx, std::int64_t row)
+          HWY_ATTR { input_gradient_row(args, x, dy, dx, row); },
+      [&](const T* const* x, const T* const* dy, std::int64_t row, std::size_t count)
+          HWY_ATTR { add_weight_gradient(args, x, dy, row, count, static_cast<T*>(sums)); });
 }
 void rms_norm_backward_rows(const RmsNormBackwardArgs& args, const RowRun<3>& rows,
                             std::int64_t first, void* sums) {
@@ -124,7 +115,8 @@ constexpr std::int64_t kElementsPerChunk = 16384;
 
 bool CpuBackend::rms_norm_forward(const RmsNormArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.y, dtype) || args.x.shape.back() == 0) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.y, dtype) || args.x.shape.back() == 0)
+    return false;
   if (!absent_or_dense_vector(args.weight, dtype) || !absent_or_dense_vector(args.rstd, dtype))
     return false;
   parallel_rows(make_row_loop(args.x, args.y), args.x.shape.back(), kElementsPerChunk,
@@ -136,7 +128,8 @@ bool CpuBackend::rms_norm_forward(const RmsNormArgs& args) {
 
 bool CpuBackend::rms_norm_backward(const RmsNormBackwardArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.dy, dtype) || args.x.shape.back() == 0) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.dy, dtype) || args.x.shape.back() == 0)
+    return false;
   if (args.dx && !has_rows_of(args.dx, dtype)) return false;
   for (const ConstView& vector : {args.weight, args.rstd, ConstView(args.dweight)})
     if (!absent_or_dense_vector(vector, dtype)) return false;

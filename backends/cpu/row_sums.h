@@ -73,6 +73,27 @@ void rows_backward_of(const ConstView& x, const ConstView& dy, const MutView& dx
   }
 }
 
+// What a norm's backward does with a run of rows of x, dy and dx: input_gradient(x, dy, dx, row)
+// where dx is wanted, and where sums are, parameter_gradients(x, dy, row, count) for `count` rows at
+// once, four or fewer, so that a sum in memory is read and written once for all of them.
+template <typename T, typename Input, typename Parameters>
+void norm_backward_rows(const RowRun<3>& rows, std::int64_t first, bool dx_wanted, bool sums_wanted,
+                        const Input& input_gradient, const Parameters& parameter_gradients) {
+  constexpr std::int64_t kRows = 4;
+  for (std::int64_t begin = 0; begin < rows.count; begin += kRows) {
+    const std::int64_t count = std::min(kRows, rows.count - begin);
+    const T* x[kRows];
+    const T* dy[kRows];
+    for (std::int64_t r = 0; r < count; ++r) {
+      x[r] = rows.template row<const T>(0, begin + r);
+      dy[r] = rows.template row<const T>(1, begin + r);
+      if (dx_wanted)
+        input_gradient(x[r], dy[r], rows.template row<T>(2, begin + r), first + begin + r);
+    }
+    if (sums_wanted) parameter_gradients(x, dy, first + begin, static_cast<std::size_t>(count));
+  }
+}
+
 // The backward of a row kernel, float32 or float64: body(rows of x, dy and dx, position of the first,
 // sums) writes dx where that is wanted, and adds to `sums` what its rows give to the gradients of
 // the parameters, dense vectors of the width, one after another (null where none is wanted).

@@ -1,39 +1,31 @@
 #include "keymix/nn/transformer/decoder.h"
 
-#include "keymix/autograd/checkpoint.h"
-#include "keymix/core/error.h"
-
 namespace keymix::nn {
 namespace {
 
-MultiHeadAttentionOptions attention_options(const EncoderBlockOptions& options, bool causal) {
-  return {.width = options.width,
-          .heads = options.heads,
-          .kv_heads = options.kv_heads,
-          .head_dim = options.head_dim,
-          .max_length = options.max_length,
-          .causal = causal,
-          .dropout = options.attention_dropout,
-          .bias = options.bias,
-          .rotary = options.rotary && causal,  // memory has positions of its own
-          .attention = options.attention};
+MultiHeadAttentionOptions self_attention(const EncoderBlockOptions& options) {
+  MultiHeadAttentionOptions attention = options.attention_options();
+  attention.causal = true;
+  return attention;
+}
+
+MultiHeadAttentionOptions memory_attention(const EncoderBlockOptions& options) {
+  MultiHeadAttentionOptions attention = options.attention_options();
+  attention.causal = false;
+  attention.rotary = false;  // memory has positions of its own
+  return attention;
 }
 
 }  // namespace
 
 DecoderBlock::DecoderBlock(Scope scope, const EncoderBlockOptions& options)
     : Module(scope, "DecoderBlock"),
-      norm1(scope / "norm1", {.width = options.width, .bias = options.bias}),
-      attention(scope / "attention", attention_options(options, true)),
-      norm2(scope / "norm2", {.width = options.width, .bias = options.bias}),
-      cross_attention(scope / "cross_attention", attention_options(options, false)),
-      norm3(scope / "norm3", {.width = options.width, .bias = options.bias}),
-      mlp(scope / "mlp", {.width = options.width,
-                          .hidden = options.mlp == 0 ? 4 * options.width : options.mlp,
-                          .activation = options.activation,
-                          .dropout = options.dropout,
-                          .bias = options.bias,
-                          .gated = options.gated}),
+      norm1(scope / "norm1", options.norm_options()),
+      attention(scope / "attention", self_attention(options)),
+      norm2(scope / "norm2", options.norm_options()),
+      cross_attention(scope / "cross_attention", memory_attention(options)),
+      norm3(scope / "norm3", options.norm_options()),
+      mlp(scope / "mlp", options.mlp_options()),
       dropout(scope / "dropout", {.p = options.dropout}),
       norm_first_(options.norm_first) {}
 
@@ -50,27 +42,14 @@ Tensor DecoderBlock::operator()(const Tensor& x, const Tensor& memory, const Mas
 }
 
 Decoder::Decoder(Scope scope, const EncoderOptions& options)
-    : Module(scope, "Decoder"),
-      blocks(scope / "blocks", options.layers, options.block),
-      checkpoint_activations_(options.checkpoint_activations) {
-  check(options.layers > 0, "Decoder '{}': no layers; got layers = {}; needed 1 or more",
-        scope.path(), options.layers);
-  if (options.block.norm_first)
-    norm.emplace(scope / "norm",
-                 LayerNormOptions{.width = options.block.width, .bias = options.block.bias});
-}
+    : BlockStack(scope, "Decoder", options) {}
 
-Tensor Decoder::operator()(Tensor x, const Tensor& memory, const Mask& mask,
+Tensor Decoder::operator()(const Tensor& x, const Tensor& memory, const Mask& mask,
                            const Mask& memory_mask) {
-  for (DecoderBlock& block : blocks) {
-    const auto run = [&block, mask, memory_mask](const TensorList& in) {
-      return block(in[0], in[1], mask, memory_mask);
-    };
-    x = checkpoint_activations_
-            ? checkpoint(run, {x, memory}, {.generators = {&scope().generator()}})
-            : run({x, memory});
-  }
-  return norm ? (*norm)(x) : x;
+  return through_blocks({x, memory},
+                        [mask, memory_mask](DecoderBlock& block, const TensorList& in) {
+                          return block(in[0], in[1], mask, memory_mask);
+                        });
 }
 
 }  // namespace keymix::nn

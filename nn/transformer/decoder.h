@@ -32,19 +32,13 @@ struct DecoderBlock : Module {
   bool norm_first_;
 };
 
-struct Decoder : Module {
+struct Decoder : BlockStack<DecoderBlock> {
   using Options = EncoderOptions;
-
-  ModuleList<DecoderBlock> blocks;
-  std::optional<LayerNorm> norm;  // only with norm_first
 
   Decoder(Scope scope, const EncoderOptions& options);
 
-  Tensor operator()(Tensor x, const Tensor& memory, const Mask& mask = {.causal = true},
+  Tensor operator()(const Tensor& x, const Tensor& memory, const Mask& mask = {.causal = true},
                     const Mask& memory_mask = {});
-
- private:
-  bool checkpoint_activations_;
 };
 
 }  // namespace keymix::nn

@@ -1,31 +1,42 @@
 #include "keymix/nn/transformer/encoder.h"
 
-#include "keymix/autograd/checkpoint.h"
 #include "keymix/core/error.h"
 
 namespace keymix::nn {
 
+LayerNormOptions EncoderBlockOptions::norm_options() const {
+  return {.width = width, .bias = bias};
+}
+
+MultiHeadAttentionOptions EncoderBlockOptions::attention_options() const {
+  return {.width = width,
+          .heads = heads,
+          .kv_heads = kv_heads,
+          .head_dim = head_dim,
+          .max_length = max_length,
+          .causal = causal,
+          .dropout = attention_dropout,
+          .bias = bias,
+          .rotary = rotary,
+          .attention = attention};
+}
+
+MlpOptions EncoderBlockOptions::mlp_options() const {
+  return {.width = width,
+          .hidden = mlp == 0 ? 4 * width : mlp,
+          .activation = activation,
+          .dropout = dropout,
+          .bias = bias,
+          .gated = gated};
+}
+
 EncoderBlock::EncoderBlock(Scope scope, const EncoderBlockOptions& options)
     : Module(scope, "EncoderBlock"),
-      norm1(scope / "norm1", {.width = options.width, .bias = options.bias}),
-      attention(scope / "attention", {.width = options.width,
-                                      .heads = options.heads,
-                                      .kv_heads = options.kv_heads,
-                                      .head_dim = options.head_dim,
-                                      .max_length = options.max_length,
-                                      .causal = options.causal,
-                                      .dropout = options.attention_dropout,
-                                      .bias = options.bias,
-                                      .rotary = options.rotary,
-                                      .attention = options.attention}),
+      norm1(scope / "norm1", options.norm_options()),
+      attention(scope / "attention", options.attention_options()),
       dropout(scope / "dropout", {.p = options.dropout}),
-      norm2(scope / "norm2", {.width = options.width, .bias = options.bias}),
-      mlp(scope / "mlp", {.width = options.width,
-                          .hidden = options.mlp == 0 ? 4 * options.width : options.mlp,
-                          .activation = options.activation,
-                          .dropout = options.dropout,
-                          .bias = options.bias,
-                          .gated = options.gated}),
+      norm2(scope / "norm2", options.norm_options()),
+      mlp(scope / "mlp", options.mlp_options()),
       norm_first_(options.norm_first) {}
 
 template <typename Attend>
@@ -47,25 +58,12 @@ Tensor EncoderBlock::step(const Tensor& x, AttentionState& state) {
 }
 
 Encoder::Encoder(Scope scope, const EncoderOptions& options)
-    : Module(scope, "Encoder"),
-      blocks(scope / "blocks", options.layers, options.block),
-      checkpoint_activations_(options.checkpoint_activations) {
-  check(options.layers > 0, "Encoder '{}': no layers; got layers = {}; needed 1 or more",
-        scope.path(), options.layers);
-  if (options.block.norm_first)
-    norm.emplace(scope / "norm",
-                 LayerNormOptions{.width = options.block.width, .bias = options.block.bias});
-}
+    : BlockStack(scope, "Encoder", options) {}
 
-Tensor Encoder::operator()(Tensor x, const Mask& mask, std::int64_t position) {
-  for (EncoderBlock& block : blocks) {
-    const auto run = [&block, mask, position](const TensorList& in) {
-      return block(in[0], mask, position);
-    };
-    x = checkpoint_activations_ ? checkpoint(run, {x}, {.generators = {&scope().generator()}})
-                                : run({x});
-  }
-  return norm ? (*norm)(x) : x;
+Tensor Encoder::operator()(const Tensor& x, const Mask& mask, std::int64_t position) {
+  return through_blocks({x}, [mask, position](EncoderBlock& block, const TensorList& in) {
+    return block(in[0], mask, position);
+  });
 }
 
 std::vector<std::unique_ptr<AttentionState>> Encoder::make_state(std::int64_t capacity) const {
@@ -80,7 +78,7 @@ Tensor Encoder::step(Tensor x, std::vector<std::unique_ptr<AttentionState>>& sta
         state.size(), blocks.size());
   for (std::size_t i = 0; i < state.size(); ++i)
     x = blocks[static_cast<std::int64_t>(i)].step(x, *state[i]);
-  return norm ? (*norm)(x) : x;
+  return normalised(x);
 }
 
 double Encoder::attention_flops(std::int64_t batch, std::int64_t length) const {

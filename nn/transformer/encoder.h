@@ -11,7 +11,7 @@
 #include "keymix/nn/attention/multi_head.h"
 #include "keymix/nn/layers/dropout.h"
 #include "keymix/nn/layers/layer_norm.h"
-#include "keymix/nn/module_list.h"
+#include "keymix/nn/transformer/block_stack.h"
 #include "keymix/nn/transformer/mlp.h"
 
 #include <optional>
@@ -34,6 +34,11 @@ struct EncoderBlockOptions {
   bool gated = false;   // the Mlp is SwiGLU; `activation` is then unused
   Activation activation = gelu;
   AttentionOptions attention = {};
+
+  // Those of a block's parts.
+  LayerNormOptions norm_options() const;
+  MultiHeadAttentionOptions attention_options() const;
+  MlpOptions mlp_options() const;
 };
 
 struct EncoderBlock : Module {
@@ -67,15 +72,12 @@ struct EncoderOptions {
   bool checkpoint_activations = false;
 };
 
-struct Encoder : Module {
+struct Encoder : BlockStack<EncoderBlock> {
   using Options = EncoderOptions;
-
-  ModuleList<EncoderBlock> blocks;
-  std::optional<LayerNorm> norm;  // only with norm_first
 
   Encoder(Scope scope, const EncoderOptions& options);
 
-  Tensor operator()(Tensor x, const Mask& mask = {},
+  Tensor operator()(const Tensor& x, const Mask& mask = {},
                     std::int64_t position = 0);  // [B, N, width] to the same
 
   // Decoding, one state per block. Under NoGrad.
@@ -84,9 +86,6 @@ struct Encoder : Module {
 
   // Of all blocks' attention cores in one training step: AttentionCore::flops.
   double attention_flops(std::int64_t batch, std::int64_t length) const;
-
- private:
-  bool checkpoint_activations_;
 };
 
 }  // namespace keymix::nn

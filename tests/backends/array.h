@@ -10,7 +10,7 @@ namespace keymix::testing {
 
 class Array : public KernelArray {
  public:
-  Array(const Shape& shape, DType dtype, Layout layout = Layout::dense)
+  Array(const Shape& shape, DType dtype, ArrayLayout layout = ArrayLayout::dense)
       : KernelArray(shape, dtype, layout), shape_(shape) {}
   Array(const Shape& shape, DType dtype, const std::vector<double>& values)
       : KernelArray(shape, dtype, values), shape_(shape) {}

@@ -1,6 +1,7 @@
 // Operands for tests of kernels: any dtype, any layout, elements read and written as doubles.
 #pragma once
 
+#include "backends/element.h"
 #include "keymix/backends/backend.h"
 #include "keymix/backends/cpu/simd.h"
 #include "keymix/backends/registry.h"
@@ -14,13 +15,12 @@
 #include <initializer_list>
 #include <limits>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace keymix::testing {
 
-enum class Layout {
+enum class ArrayLayout {
   dense,      // row-major
   reversed,   // the last dimension is the outermost in memory
   gaps,       // every second element
@@ -29,9 +29,9 @@ enum class Layout {
   one_column  // stride 0 in the last dimension
 };
 
-inline constexpr std::initializer_list<Layout> kLayouts = {Layout::dense,   Layout::reversed,
-                                                           Layout::gaps,    Layout::one,
-                                                           Layout::one_row, Layout::one_column};
+inline constexpr std::initializer_list<ArrayLayout> kLayouts = {
+    ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps,
+    ArrayLayout::one,   ArrayLayout::one_row,  ArrayLayout::one_column};
 
 inline constexpr std::initializer_list<DType> kFloats = {DType::float16, DType::bfloat16,
                                                          DType::float32, DType::float64};
@@ -50,7 +50,7 @@ inline const std::vector<double> kEdges = {
 
 class KernelArray {
  public:
-  KernelArray(Shape shape, DType dtype, Layout layout = Layout::dense)
+  KernelArray(Shape shape, DType dtype, ArrayLayout layout = ArrayLayout::dense)
       : shape_(shape), strides_(strides_of(shape, layout)), dtype_(dtype) {
     std::int64_t extent = 1;
     for (int d = 0; d < shape.ndim(); ++d) extent += (shape[d] - 1) * strides_[d];
@@ -58,7 +58,7 @@ class KernelArray {
     memory_.assign(static_cast<std::size_t>(elements + 2 * kGuard) * size_of(dtype), kUntouched);
   }
   KernelArray(Shape shape, DType dtype, const std::vector<double>& values,
-              Layout layout = Layout::dense)
+              ArrayLayout layout = ArrayLayout::dense)
       : KernelArray(shape, dtype, layout) {
     for (std::int64_t i = 0; i < shape.numel(); ++i)
       set(i, values[static_cast<std::size_t>(i) % values.size()]);
@@ -70,34 +70,8 @@ class KernelArray {
   }
 
   // Element i of the row-major order. Values must be those of the dtype, or round to them.
-  double get(std::int64_t i) const {
-    return visit_dtype(dtype_, [&](auto tag) -> double {
-      using T = decltype(tag);
-      if constexpr (std::is_same_v<T, bool>) {
-        return static_cast<double>(memory_[byte_of(i)]);
-      } else {
-        T element;
-        std::memcpy(&element, &memory_[byte_of(i)], sizeof(T));
-        if constexpr (std::is_class_v<T>)
-          return static_cast<double>(static_cast<float>(element));
-        else
-          return static_cast<double>(element);
-      }
-    });
-  }
-  void set(std::int64_t i, double value) {
-    visit_dtype(dtype_, [&](auto tag) {
-      using T = decltype(tag);
-      T element;
-      if constexpr (std::is_class_v<T>)
-        element = T(static_cast<float>(value));
-      else if constexpr (std::is_same_v<T, bool>)
-        element = value != 0;
-      else
-        element = static_cast<T>(value);
-      std::memcpy(&memory_[byte_of(i)], &element, sizeof(T));
-    });
-  }
+  double get(std::int64_t i) const { return load_element(&memory_[byte_of(i)], dtype_); }
+  void set(std::int64_t i, double value) { store_element(&memory_[byte_of(i)], dtype_, value); }
   // The stored bits of element i.
   std::uint64_t bits(std::int64_t i) const {
     std::uint64_t result = 0;
@@ -127,26 +101,26 @@ class KernelArray {
   static constexpr std::int64_t kGuard = 8;
   static constexpr std::byte kUntouched{0xa5};
 
-  static Shape strides_of(const Shape& shape, Layout layout) {
+  static Shape strides_of(const Shape& shape, ArrayLayout layout) {
     Shape strides = row_major_strides(shape);
     const int ndim = shape.ndim();
     std::int64_t step = 1;
     switch (layout) {
-      case Layout::dense:
+      case ArrayLayout::dense:
         break;
-      case Layout::reversed:
+      case ArrayLayout::reversed:
         for (int d = 0; d < ndim; ++d) strides[d] = std::exchange(step, step * shape[d]);
         break;
-      case Layout::gaps:
+      case ArrayLayout::gaps:
         for (int d = 0; d < ndim; ++d) strides[d] *= 2;
         break;
-      case Layout::one:
+      case ArrayLayout::one:
         for (int d = 0; d < ndim; ++d) strides[d] = 0;
         break;
-      case Layout::one_row:
+      case ArrayLayout::one_row:
         for (int d = 0; d + 1 < ndim; ++d) strides[d] = 0;
         break;
-      case Layout::one_column:
+      case ArrayLayout::one_column:
         if (ndim > 0) strides[ndim - 1] = 0;
         break;
     }

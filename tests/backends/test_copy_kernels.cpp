@@ -46,7 +46,8 @@ TEST_CASE("copy converts between every two dtypes", "[unit][elementwise]") {
                        1 + 0x1p-11, 1 + 3 * 0x1p-11, 1 + 0x1p-8, 1 + 3 * 0x1p-8, 0x1p-25, 65519});
       }
       const bool narrowing = !is_floating(from) && !is_floating(to);
-      for (const Layout layout : {Layout::dense, Layout::gaps, Layout::reversed}) {
+      for (const ArrayLayout layout :
+           {ArrayLayout::dense, ArrayLayout::gaps, ArrayLayout::reversed}) {
         const Shape shape{5, static_cast<std::int64_t>(values.size())};
         KernelArray x(shape, from, values, layout), y(shape, to);
         cpu_kernels().copy(y.view(), x.view());
@@ -77,8 +78,9 @@ TEST_CASE("copy moves bytes between any two layouts", "[unit][elementwise][threa
                                      Shape{2, 2, 2, 2, 2, 2, 2, 3}};
   for (const Shape& shape : shapes)
     for (const DType dtype : {DType::uint8, DType::float16, DType::float32, DType::int64})
-      for (const Layout x_layout : kLayouts)
-        for (const Layout y_layout : {Layout::dense, Layout::reversed, Layout::gaps})
+      for (const ArrayLayout x_layout : kLayouts)
+        for (const ArrayLayout y_layout :
+             {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps})
           for (const DType to : {dtype, DType::float32}) {
             KernelArray x(shape, dtype, scattered(9973, 0, 120), x_layout), y(shape, to, y_layout);
             cpu_kernels().copy(y.view(), x.view());
@@ -115,7 +117,7 @@ TEST_CASE("bool bytes other than 0 and 1 are true", "[unit][elementwise]") {
 
 TEST_CASE("fill writes a converted number everywhere and nowhere else", "[unit][elementwise]") {
   for (const DType dtype : kAllDTypes)
-    for (const Layout layout : {Layout::dense, Layout::reversed, Layout::gaps})
+    for (const ArrayLayout layout : {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps})
       for (const Shape& shape : {Shape{}, Shape{0}, Shape{3, 5}, Shape{40001}}) {
         KernelArray y(shape, dtype, layout);
         cpu_kernels().fill(y.view(), 2.5);
@@ -134,7 +136,7 @@ TEST_CASE("fill writes a converted number everywhere and nowhere else", "[unit][
 }
 
 TEST_CASE("arange multiplies instead of adding up", "[unit][elementwise]") {
-  for (const Layout layout : {Layout::dense, Layout::gaps}) {
+  for (const ArrayLayout layout : {ArrayLayout::dense, ArrayLayout::gaps}) {
     KernelArray f({100000}, DType::float32, layout), i({1000}, DType::int64, layout),
         h({100}, DType::float16, layout);
     cpu_kernels().arange(f.view(), 0.5, 0.1);

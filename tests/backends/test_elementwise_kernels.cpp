@@ -137,8 +137,9 @@ TEST_CASE("an element's value does not depend on the layout it came in", "[unit]
   const Shape shape{3, 5, 40};
   for (const UnaryOp op : {UnaryOp::exp, UnaryOp::gelu, UnaryOp::sin, UnaryOp::square})
     for (const DType dtype : kFloats)
-      for (const Layout x_layout : kLayouts)
-        for (const Layout y_layout : {Layout::dense, Layout::reversed, Layout::gaps}) {
+      for (const ArrayLayout x_layout : kLayouts)
+        for (const ArrayLayout y_layout :
+             {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps}) {
           KernelArray x(shape, dtype, scattered(600, -3, 3), x_layout);
           KernelArray dense(shape, dtype), wanted(shape, dtype), y(shape, dtype, y_layout);
           for (std::int64_t i = 0; i < x.numel(); ++i) dense.set(i, x.get(i));
@@ -150,7 +151,7 @@ TEST_CASE("an element's value does not depend on the layout it came in", "[unit]
 }
 
 TEST_CASE("unary kernels work in place", "[unit][elementwise]") {
-  for (const Layout layout : {Layout::dense, Layout::reversed, Layout::gaps})
+  for (const ArrayLayout layout : {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps})
     for (const DType dtype : kFloats) {
       KernelArray x({31, 37}, dtype, scattered(1147, -3, 3), layout), y({31, 37}, dtype);
       cpu_kernels().unary(UnaryOp::tanh, y.view(), x.view(), {});
@@ -191,7 +192,7 @@ TEST_CASE("integer unary kernels wrap around", "[unit][elementwise]") {
 
 TEST_CASE("is_finite and logical_not give bool", "[unit][elementwise]") {
   for (const DType dtype : kAllDTypes)
-    for (const Layout layout : {Layout::dense, Layout::gaps, Layout::one}) {
+    for (const ArrayLayout layout : {ArrayLayout::dense, ArrayLayout::gaps, ArrayLayout::one}) {
       const std::vector<double> values =
           is_floating(dtype) ? std::vector<double>{0.0, -0.0, 1, kInf, -kInf, kNaN, -2}
                              : std::vector<double>{0, 1, 0, 1, 1};
@@ -237,7 +238,8 @@ TEST_CASE("activation_backward multiplies by the derivative", "[unit][cpu][eleme
   const UnaryParams params{1.5, 0};
   for (const auto& [op, function] : activations)
     for (const DType dtype : {DType::float32, DType::float64})
-      for (const Layout layout : {Layout::dense, Layout::reversed, Layout::one_column}) {
+      for (const ArrayLayout layout :
+           {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::one_column}) {
         const Shape shape{23, 41};
         KernelArray x(shape, dtype, scattered(943, -6, 6, 3), layout), y(shape, dtype);
         KernelArray dy(shape, dtype, scattered(943, -2, 2, 4)), dx(shape, dtype);
@@ -341,12 +343,13 @@ TEST_CASE("binary float kernels take every size and layout", "[unit][elementwise
         KernelArray y({size}, dtype);
         CHECK(first_binary_mismatch(op, a, b, y) == "");
       }
-      for (const Layout a_layout : kLayouts)
-        for (const Layout b_layout : kLayouts) {
+      for (const ArrayLayout a_layout : kLayouts)
+        for (const ArrayLayout b_layout : kLayouts) {
           const Shape shape{3, 4, 19};
           KernelArray a(shape, dtype, scattered(228, 0.1, 9), a_layout);
           KernelArray b(shape, dtype, scattered(228, -3, 3), b_layout);
-          KernelArray y(shape, dtype, a_layout == Layout::gaps ? Layout::reversed : Layout::dense);
+          KernelArray y(shape, dtype,
+                        a_layout == ArrayLayout::gaps ? ArrayLayout::reversed : ArrayLayout::dense);
           CHECK(first_binary_mismatch(op, a, b, y) == "");
         }
     }
@@ -385,7 +388,7 @@ TEST_CASE("comparisons of every dtype", "[unit][elementwise]") {
       {CompareOp::lt, std::less<>{}},     {CompareOp::le, std::less_equal<>{}},
       {CompareOp::gt, std::greater<>{}},  {CompareOp::ge, std::greater_equal<>{}}};
   for (const DType dtype : kAllDTypes)
-    for (const Layout layout : kLayouts) {
+    for (const ArrayLayout layout : kLayouts) {
       const std::vector<double> values =
           is_floating(dtype)      ? std::vector<double>{0, -0.0, 1, kNaN, kInf, -kInf, 2}
           : dtype == DType::bool_ ? std::vector<double>{0, 1, 1}
@@ -394,7 +397,8 @@ TEST_CASE("comparisons of every dtype", "[unit][elementwise]") {
       for (std::int64_t i = 0; i < 99; ++i)
         b.set(i, values[static_cast<std::size_t>(i * 5 / 7) % values.size()]);
       for (const auto& [op, holds] : comparisons) {
-        KernelArray y({9, 11}, DType::bool_, layout == Layout::gaps ? Layout::gaps : Layout::dense);
+        KernelArray y({9, 11}, DType::bool_,
+                      layout == ArrayLayout::gaps ? ArrayLayout::gaps : ArrayLayout::dense);
         cpu_kernels().compare(op, y.view(), a.view(), b.view());
         bool equal = y.surroundings_untouched();
         for (std::int64_t i = 0; i < 99; ++i)
@@ -406,7 +410,7 @@ TEST_CASE("comparisons of every dtype", "[unit][elementwise]") {
 
 TEST_CASE("where picks whole elements of every dtype", "[unit][elementwise]") {
   for (const DType dtype : kAllDTypes)
-    for (const Layout layout : kLayouts) {
+    for (const ArrayLayout layout : kLayouts) {
       const Shape shape{4, 7, 29};
       KernelArray condition(shape, DType::bool_, {1, 0, 0, 1, 1}, layout);
       KernelArray a(shape, dtype, scattered(812, 0, 100)),
@@ -422,12 +426,14 @@ TEST_CASE("where picks whole elements of every dtype", "[unit][elementwise]") {
 
 TEST_CASE("triangle keeps one side of a diagonal", "[unit][elementwise]") {
   for (const DType dtype : kAllDTypes)
-    for (const Layout layout : {Layout::dense, Layout::reversed, Layout::gaps, Layout::one})
+    for (const ArrayLayout layout :
+         {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps, ArrayLayout::one})
       for (const std::int64_t diagonal : {-9, -2, 0, 1, 9})
         for (const bool upper : {false, true}) {
           const Shape shape{2, 5, 7};
           KernelArray x(shape, dtype, {1, 2, 3, 4, 5}, layout);
-          KernelArray y(shape, dtype, layout == Layout::gaps ? Layout::reversed : Layout::dense);
+          KernelArray y(shape, dtype,
+                        layout == ArrayLayout::gaps ? ArrayLayout::reversed : ArrayLayout::dense);
           cpu_kernels().triangle(y.view(), x.view(), diagonal, upper);
           bool equal = true;
           for (std::int64_t n = 0; n < y.numel(); ++n) {

@@ -11,10 +11,11 @@ namespace {
 
 using Values = std::vector<double>;
 
-const std::vector<Layout> kWritable = {Layout::dense, Layout::reversed, Layout::gaps};
+const std::vector<ArrayLayout> kWritable = {ArrayLayout::dense, ArrayLayout::reversed,
+                                            ArrayLayout::gaps};
 
 // Indices in [0, bound), some of them repeated.
-Array make_index(const Shape& shape, std::int64_t bound, Layout layout = Layout::dense) {
+Array make_index(const Shape& shape, std::int64_t bound, ArrayLayout layout = ArrayLayout::dense) {
   Array index(shape, int64, layout);
   const std::vector<double> random =
       scattered(static_cast<std::size_t>(index.numel()), 0, static_cast<double>(bound), 3);
@@ -55,7 +56,7 @@ const std::vector<Case> kCases = {{{5}, 0, 9},         {{1}, 0, 3},         {{5}
                                   {{3, 0}, 0, 2},      {{65, 64}, 0, 1000}, {{50, 200}, 0, 300},
                                   {{200, 50}, 1, 300}, {{20, 9, 40}, 1, 90}};
 
-void check_select(const Case& c, DType dtype, Layout layout) {
+void check_select(const Case& c, DType dtype, ArrayLayout layout) {
   Array x(c.shape, dtype, layout), index = make_index({c.count}, c.shape[c.dim], layout);
   x.randomize(1);
   Shape shape = c.shape;
@@ -78,7 +79,7 @@ void check_select(const Case& c, DType dtype, Layout layout) {
 }
 
 // The terms are added in row-major order, so a sum is that order's, to the bit.
-void check_add(const Case& c, DType dtype, Layout layout) {
+void check_add(const Case& c, DType dtype, ArrayLayout layout) {
   Shape shape = c.shape;
   shape[c.dim] = c.count;
   Array x(shape, dtype, layout), index = make_index({c.count}, c.shape[c.dim], layout);
@@ -110,8 +111,8 @@ void check_add(const Case& c, DType dtype, Layout layout) {
 TEST_CASE("index_select, gather: every dimension, dtype and layout", "[unit]") {
   for (const Case& c : kCases)
     for (DType dtype : kAllDTypes)
-      for (Layout layout : kWritable) {
-        if (dtype != float32 && dtype != uint8 && (layout != Layout::dense || c.count > 100))
+      for (ArrayLayout layout : kWritable) {
+        if (dtype != float32 && dtype != uint8 && (layout != ArrayLayout::dense || c.count > 100))
           continue;
         INFO(to_string(c.shape) << " along " << c.dim << ", " << to_string(dtype) << ", layout "
                                 << static_cast<int>(layout));
@@ -122,8 +123,8 @@ TEST_CASE("index_select, gather: every dimension, dtype and layout", "[unit]") {
 TEST_CASE("index_add, scatter_add: terms in the order of their indices", "[unit][cpu]") {
   for (const Case& c : kCases)
     for (DType dtype : {uint8, int32, int64, float16, bfloat16, float32, float64})
-      for (Layout layout : kWritable) {
-        if (dtype != float32 && (layout != Layout::dense || c.count > 100)) continue;
+      for (ArrayLayout layout : kWritable) {
+        if (dtype != float32 && (layout != ArrayLayout::dense || c.count > 100)) continue;
         INFO(to_string(c.shape) << " along " << c.dim << ", " << to_string(dtype) << ", layout "
                                 << static_cast<int>(layout));
         check_add(c, dtype, layout);
@@ -177,7 +178,7 @@ TEST_CASE("index_copy: the last of equal indices wins", "[unit]") {
 }
 
 TEST_CASE("first_index_outside: the first in row-major order", "[unit]") {
-  for (Layout layout : kWritable)
+  for (ArrayLayout layout : kWritable)
     for (Shape shape : {Shape{1}, Shape{17}, Shape{3, 5}, Shape{300, 301}}) {
       Array index = make_index(shape, 10, layout);
       INFO(to_string(shape));
@@ -195,7 +196,7 @@ TEST_CASE("first_index_outside: the first in row-major order", "[unit]") {
 
 TEST_CASE("count_nonzero, nonzero: row-major positions", "[unit]") {
   for (DType dtype : kAllDTypes)
-    for (Layout layout : kWritable)
+    for (ArrayLayout layout : kWritable)
       for (Shape shape : {Shape{}, Shape{0}, Shape{1}, Shape{17}, Shape{30, 7}, Shape{200, 401}}) {
         Array x(shape, dtype, layout);
         x.randomize(4);

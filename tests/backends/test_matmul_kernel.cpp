@@ -1,5 +1,6 @@
 // CpuBackend::matmul and linear against naive loops in double: shapes around every cut, any
 // strides, every dtype, and the same bits for any number of threads.
+#include "backends/element.h"
 #include "keymix/backends/cpu/cpu_backend.h"
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/core/error.h"
@@ -9,12 +10,13 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
 
 using namespace keymix;
+using keymix::testing::load_element;
+using keymix::testing::store_element;
 
 namespace {
 
@@ -63,27 +65,13 @@ struct Array {
   }
   // Element `index` of the row-major order.
   double get(std::int64_t index) const {
-    return visit_dtype(dtype, [&](auto tag) {
-      decltype(tag) value;
-      std::memcpy(&value, memory.data() + static_cast<std::size_t>(position(index)) * sizeof value,
-                  sizeof value);
-      if constexpr (sizeof value == 2)
-        return static_cast<double>(static_cast<float>(value));
-      else
-        return static_cast<double>(value);
-    });
+    return load_element(memory.data() + byte_of(index), dtype);
   }
   void set(std::int64_t index, double number) {
-    visit_dtype(dtype, [&](auto tag) {
-      using T = decltype(tag);
-      T value;
-      if constexpr (sizeof value == 2)
-        value = T(static_cast<float>(number));
-      else
-        value = static_cast<T>(number);
-      std::memcpy(memory.data() + static_cast<std::size_t>(position(index)) * sizeof value, &value,
-                  sizeof value);
-    });
+    store_element(memory.data() + byte_of(index), dtype, number);
+  }
+  std::size_t byte_of(std::int64_t index) const {
+    return static_cast<std::size_t>(position(index)) * size_of(dtype);
   }
 };
 

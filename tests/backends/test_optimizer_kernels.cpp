@@ -168,7 +168,7 @@ TEST_CASE("optimizers: every SIMD target; a zero gradient moves nothing", "[unit
 
 TEST_CASE("optimizers: what they decline is left untouched", "[unit][cpu]") {
   State state(float32);
-  Array half({4}, float16), gaps({4, 4}, float32, Layout::gaps), dense({4, 4}, float32),
+  Array half({4}, float16), gaps({4, 4}, float32, ArrayLayout::gaps), dense({4, 4}, float32),
       wide({4, 4}, float64);
   const std::vector<std::vector<OptimizerTensors>> lists = {{{half, half, half, half}},
                                                             {{dense, gaps, dense, dense}},

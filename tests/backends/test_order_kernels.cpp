@@ -28,11 +28,12 @@ void for_each_line(const Shape& shape, int dim, const Use& use) {
   }
 }
 
-std::string cumsum_mismatch(const Shape& shape, int dim, DType dtype, Layout layout, bool reverse) {
+std::string cumsum_mismatch(const Shape& shape, int dim, DType dtype, ArrayLayout layout,
+                            bool reverse) {
   Array x(shape, dtype, layout);
   x.randomize(3);
   Array y(shape, is_floating(dtype) ? dtype : int64,
-          layout == Layout::one_row ? Layout::dense : layout);
+          layout == ArrayLayout::one_row ? ArrayLayout::dense : layout);
   cpu_kernels().cumsum(y, x, dim, reverse);
   std::vector<double> wanted(static_cast<std::size_t>(x.numel()));
   for_each_line(shape, dim, [&](std::vector<std::int64_t> line) {
@@ -48,7 +49,8 @@ std::string cumsum_mismatch(const Shape& shape, int dim, DType dtype, Layout lay
 }
 
 // The first `count` of every line, by a stable sort of doubles.
-std::string sort_mismatch(Array& x, int dim, std::int64_t count, bool descending, Layout result) {
+std::string sort_mismatch(Array& x, int dim, std::int64_t count, bool descending,
+                          ArrayLayout result) {
   Shape shape = x.shape();
   shape[dim] = count;
   Array values(shape, x.dtype(), result), indices(shape, int64, result);
@@ -93,7 +95,8 @@ TEST_CASE("cumsum: every dtype, layout and direction", "[unit]") {
   for (const Shape& shape : kShapes)
     for (int dim = 0; dim < shape.ndim(); ++dim)
       for (DType dtype : kAllDTypes)
-        for (Layout layout : {Layout::dense, Layout::reversed, Layout::gaps, Layout::one_row})
+        for (ArrayLayout layout :
+             {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps, ArrayLayout::one_row})
           for (bool reverse : {false, true}) {
             if (dtype == float16 && shape.numel() > 10000) continue;  // out of its range
             INFO(to_string(shape) << " along " << dim << ", " << to_string(dtype) << ", layout "
@@ -115,16 +118,18 @@ TEST_CASE("sort: every dtype and layout, whole lines and the first few", "[unit]
   for (const Shape& shape : kShapes)
     for (int dim = 0; dim < shape.ndim(); ++dim)
       for (DType dtype : kAllDTypes)
-        for (Layout layout : {Layout::dense, Layout::reversed, Layout::gaps, Layout::one_row})
+        for (ArrayLayout layout :
+             {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps, ArrayLayout::one_row})
           for (bool descending : {false, true}) {
-            if (shape.numel() > 30000 && layout != Layout::dense) continue;
+            if (shape.numel() > 30000 && layout != ArrayLayout::dense) continue;
             Array x(shape, dtype, layout);
             x.randomize(static_cast<unsigned>(dim) + 5);
             INFO(to_string(shape) << " along " << dim << ", " << to_string(dtype) << ", layout "
                                   << static_cast<int>(layout));
             for (std::int64_t count : {shape[dim], std::min<std::int64_t>(shape[dim], 3)})
               CHECK(sort_mismatch(x, dim, count, descending,
-                                  layout == Layout::one_row ? Layout::dense : layout) == "");
+                                  layout == ArrayLayout::one_row ? ArrayLayout::dense : layout) ==
+                    "");
           }
 }
 
@@ -134,7 +139,7 @@ TEST_CASE("sort: NaN is the largest, zeros are one value, ties keep their order"
       Array x({12}, dtype,
               std::vector<double>{0.0, -kInf, kNaN, -0.0, 2, kInf, -1, 0.0, -kNaN, -0.0, 2, -1});
       for (std::int64_t count : {std::int64_t{12}, std::int64_t{5}, std::int64_t{1}})
-        CHECK(sort_mismatch(x, 0, count, descending, Layout::dense) == "");
+        CHECK(sort_mismatch(x, 0, count, descending, ArrayLayout::dense) == "");
     }
   Array ends({4}, int64);
   const std::vector<std::int64_t> numbers{INT64_MAX, INT64_MIN, -1, INT64_MAX - 1};

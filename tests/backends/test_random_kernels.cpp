@@ -92,7 +92,7 @@ TEST_CASE("every kind equals its definition, for every size, layout and dtype", 
       CHECK(first_mismatch(RandomKind::uniform, y, kState, {-1.5, 2.5}) == "");
       CHECK(first_mismatch(RandomKind::normal, y, kState, {0.5, 2}) == "");
     }
-  for (const Layout layout : {Layout::reversed, Layout::gaps}) {
+  for (const ArrayLayout layout : {ArrayLayout::reversed, ArrayLayout::gaps}) {
     KernelArray f({7, 5, 31}, DType::float32, layout), i({7, 5, 31}, DType::int32, layout);
     CHECK(first_mismatch(RandomKind::uniform, f, kState, {0, 1}) == "");
     CHECK(first_mismatch(RandomKind::normal, f, kState, {0, 1}) == "");
@@ -195,8 +195,8 @@ TEST_CASE("random kinds refuse dtypes and ranges they have no values for", "[uni
 TEST_CASE("dropout keeps an element where its uniform is at least p",
           "[unit][cpu][random][threads]") {
   for (const DType dtype : kFloats)
-    for (const Layout layout :
-         {Layout::dense, Layout::reversed, Layout::gaps, Layout::one, Layout::one_column})
+    for (const ArrayLayout layout : {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps,
+                                     ArrayLayout::one, ArrayLayout::one_column})
       for (const double p : {0.0, 0.1, 0.5, 1.0}) {
         const Shape shape{3, 11, 300};
         KernelArray x(shape, dtype, scattered(9900, 1, 2), layout), y(shape, dtype);

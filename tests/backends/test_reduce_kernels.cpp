@@ -11,7 +11,7 @@ namespace {
 struct Case {
   Shape shape;
   std::uint32_t reduced;  // bit d: dimension d
-  Layout layout = Layout::dense;
+  ArrayLayout layout = ArrayLayout::dense;
 };
 
 const std::vector<Case> kCases = {
@@ -22,30 +22,30 @@ const std::vector<Case> kCases = {
     {{17}, 0},
     {{1000}, 1},
     {{40000}, 1},
-    {{1000}, 1, Layout::gaps},
-    {{40000}, 1, Layout::one_row},
+    {{1000}, 1, ArrayLayout::gaps},
+    {{40000}, 1, ArrayLayout::one_row},
     {{0}, 1},
     {{3, 0}, 2},
     {{3, 0}, 1},
-    {{64, 10}, 2},                      // short rows
-    {{64, 10}, 1},                      // short columns
-    {{257, 192}, 1},                    // columns in parts
-    {{7, 1100}, 1},                     // columns in blocks
-    {{1000, 70}, 1, Layout::reversed},  // columns that are rows in memory
-    {{1000, 70}, 2, Layout::reversed},
-    {{1000, 70}, 2, Layout::gaps},
-    {{1000, 70}, 1, Layout::gaps},
-    {{1000, 70}, 3, Layout::reversed},
+    {{64, 10}, 2},                           // short rows
+    {{64, 10}, 1},                           // short columns
+    {{257, 192}, 1},                         // columns in parts
+    {{7, 1100}, 1},                          // columns in blocks
+    {{1000, 70}, 1, ArrayLayout::reversed},  // columns that are rows in memory
+    {{1000, 70}, 2, ArrayLayout::reversed},
+    {{1000, 70}, 2, ArrayLayout::gaps},
+    {{1000, 70}, 1, ArrayLayout::gaps},
+    {{1000, 70}, 3, ArrayLayout::reversed},
     {{30, 50, 40}, 1},
     {{30, 50, 40}, 2},
     {{30, 50, 40}, 4},
     {{30, 50, 40}, 5},
-    {{30, 50, 40}, 3, Layout::gaps},
-    {{30, 50, 40}, 5, Layout::reversed},
-    {{30, 50, 40}, 6, Layout::one_row},
-    {{30, 50, 40}, 1, Layout::one_row},
+    {{30, 50, 40}, 3, ArrayLayout::gaps},
+    {{30, 50, 40}, 5, ArrayLayout::reversed},
+    {{30, 50, 40}, 6, ArrayLayout::one_row},
+    {{30, 50, 40}, 1, ArrayLayout::one_row},
     {{3, 4, 5, 6}, 10},
-    {{3, 4, 5, 6}, 5, Layout::gaps},
+    {{3, 4, 5, 6}, 5, ArrayLayout::gaps},
     {{2, 1, 40000}, 4},  // rows in parts
 };
 
@@ -99,7 +99,8 @@ void check_reduce(ReduceOp op, const Case& c, DType dtype) {
   Array x(c.shape, dtype, c.layout);
   x.randomize(7);
   const DType result = op == ReduceOp::sum && !is_floating(dtype) ? int64 : dtype;
-  Array y(reduced_shape(c), result, c.layout == Layout::one_row ? Layout::dense : c.layout);
+  Array y(reduced_shape(c), result,
+          c.layout == ArrayLayout::one_row ? ArrayLayout::dense : c.layout);
   cpu_kernels().reduce(op, y, x);
 
   std::vector<double> wanted(static_cast<std::size_t>(y.numel()), nothing(op, result));
@@ -160,7 +161,7 @@ TEST_CASE("reduce: large sums keep their precision", "[unit]") {
 
   // The same in columns, and through a stride.
   Array matrix({50000, 4}, float32), columns({1, 4}, float32);
-  Array spread({200000}, float32, Layout::gaps);
+  Array spread({200000}, float32, ArrayLayout::gaps);
   for (std::int64_t i = 0; i < matrix.numel(); ++i) {
     matrix.set(i, tenth);
     spread.set(i, tenth);
@@ -254,7 +255,8 @@ TEST_CASE("products: integers wrap around, zeros and NaN stay", "[unit]") {
 
 TEST_CASE("arg_reduce: the first of equal values; NaN wins", "[unit]") {
   for (DType dtype : {float32, float64, bfloat16, int64, uint8, bool_})
-    for (Layout layout : {Layout::dense, Layout::reversed, Layout::gaps, Layout::one_row})
+    for (ArrayLayout layout :
+         {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps, ArrayLayout::one_row})
       for (Shape shape :
            {Shape{1}, Shape{17}, Shape{1000}, Shape{40000}, Shape{9, 10}, Shape{30, 40, 20}})
         for (int dim = 0; dim < shape.ndim(); ++dim)
@@ -289,7 +291,7 @@ TEST_CASE("arg_reduce: the first of equal values; NaN wins", "[unit]") {
 
 TEST_CASE("all_finite: one bad element anywhere", "[unit]") {
   for (DType dtype : {float32, float64, float16, bfloat16})
-    for (Layout layout : {Layout::dense, Layout::reversed, Layout::gaps})
+    for (ArrayLayout layout : {ArrayLayout::dense, ArrayLayout::reversed, ArrayLayout::gaps})
       for (Shape shape : {Shape{0}, Shape{1}, Shape{17}, Shape{200, 201}}) {
         Array x(shape, dtype, layout);
         x.randomize(1);
@@ -313,7 +315,7 @@ TEST_CASE("sum_of_squares: many tensors, in float64", "[unit][cpu]") {
   std::vector<Array> tensors;
   for (Shape shape : {Shape{3}, Shape{0}, Shape{1}, Shape{1000, 70}, Shape{}, Shape{17, 5}})
     for (DType dtype : {float32, float64, float16, bfloat16})
-      for (Layout layout : {Layout::dense, Layout::gaps})
+      for (ArrayLayout layout : {ArrayLayout::dense, ArrayLayout::gaps})
         tensors.push_back(Array(shape, dtype, layout).randomize(5));
   tensors.push_back(Array({2}, float32, std::vector<double>{1e30, 1e-30}));
   std::vector<ConstView> views;
@@ -338,9 +340,13 @@ TEST_CASE("sum_of_squares: many tensors, in float64", "[unit][cpu]") {
 }
 
 TEST_CASE("reductions: the same bits for any number of threads", "[unit][cpu][threads]") {
-  const std::vector<Case> cases = {
-      {{300000}, 1},   {{700, 192}, 1}, {{700, 192}, 2},           {{3, 100, 300}, 5},
-      {{90000, 3}, 1}, {{4, 30000}, 2}, {{60000}, 1, Layout::gaps}};
+  const std::vector<Case> cases = {{{300000}, 1},
+                                   {{700, 192}, 1},
+                                   {{700, 192}, 2},
+                                   {{3, 100, 300}, 5},
+                                   {{90000, 3}, 1},
+                                   {{4, 30000}, 2},
+                                   {{60000}, 1, ArrayLayout::gaps}};
   for (const Case& c : cases) {
     Array x(c.shape, float32, c.layout);
     x.randomize(11);

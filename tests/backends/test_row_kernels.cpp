@@ -12,7 +12,7 @@ namespace {
 using Row = std::vector<double>;
 
 // Rows of every kind: plain, large, far apart, masked in part.
-Array make_rows(const Shape& shape, DType dtype, Layout layout = Layout::dense) {
+Array make_rows(const Shape& shape, DType dtype, ArrayLayout layout = ArrayLayout::dense) {
   Array x(shape, dtype, layout);
   x.randomize(17);
   const std::int64_t width = shape.back();
@@ -81,7 +81,7 @@ const std::vector<Shape> kShapes = {{0, 3},    {3, 0},     {1, 1},       {5, 2},
                                     {4, 8},    {6, 10},    {5, 17},      {40, 32}, {7, 65},
                                     {4, 1000}, {1, 40000}, {3, 4, 2, 33}};
 
-void check_softmax(const Shape& shape, DType dtype, Layout layout, bool log) {
+void check_softmax(const Shape& shape, DType dtype, ArrayLayout layout, bool log) {
   Array x = make_rows(shape, dtype, layout), y(shape, dtype, layout), dx(shape, dtype, layout);
   Array dy(shape, dtype);
   dy.randomize(5);
@@ -110,11 +110,11 @@ void check_softmax(const Shape& shape, DType dtype, Layout layout, bool log) {
 TEST_CASE("softmax: rows of any length, with outliers and masked elements", "[unit][cpu]") {
   for (bool log : {false, true})
     for (DType dtype : {float32, float64})
-      for (const Shape& shape : kShapes) check_softmax(shape, dtype, Layout::dense, log);
+      for (const Shape& shape : kShapes) check_softmax(shape, dtype, ArrayLayout::dense, log);
   for_each_simd_target([](const char* target) {
     INFO(target);
     for (bool log : {false, true})
-      for (const Shape& shape : kShapes) check_softmax(shape, float32, Layout::dense, log);
+      for (const Shape& shape : kShapes) check_softmax(shape, float32, ArrayLayout::dense, log);
   });
 }
 
@@ -134,7 +134,7 @@ TEST_CASE("softmax: strided outer dimensions; what it declines", "[unit][cpu]") 
           for (std::int64_t i = 0; i < 5; ++i)
             CHECK(out.get(((a * 3 + b) * 4 + c) * 5 + i) == y.get(((c * 2 + a) * 3 + b) * 5 + i));
   }
-  Array half({4, 5}, float16), whole({4, 5}, float32), gaps({4, 5}, float32, Layout::gaps);
+  Array half({4, 5}, float16), whole({4, 5}, float32), gaps({4, 5}, float32, ArrayLayout::gaps);
   CHECK_FALSE(cpu_kernels().softmax_forward({false, half, half}));
   CHECK_FALSE(cpu_kernels().softmax_forward({false, gaps, whole}));
   CHECK_FALSE(cpu_kernels().softmax_forward({false, whole, gaps}));
@@ -306,7 +306,7 @@ TEST_CASE("layer norm: strided rows, absent gradients, nothing at all, what it d
   CHECK(mismatch(dweight, Row(40, 0), 0) == "");
   CHECK(mismatch(alone, Row(40, 0), 0) == "");
 
-  Array half({3, 40}, float16), gaps({12, 40}, float32, Layout::gaps), wide({40}, float64);
+  Array half({3, 40}, float16), gaps({12, 40}, float32, ArrayLayout::gaps), wide({40}, float64);
   CHECK_FALSE(cpu_kernels().layer_norm_forward({1e-5, half, {}, {}, half, mean, rstd}));
   CHECK_FALSE(cpu_kernels().layer_norm_forward({1e-5, gaps, {}, {}, y, mean, rstd}));
   CHECK_FALSE(cpu_kernels().layer_norm_forward({1e-5, y, wide, {}, y, mean, rstd}));
@@ -424,7 +424,7 @@ TEST_CASE("cross-entropy: masked logits, nothing that counts, NaN, what it decli
   CHECK(std::isnan(loss.get(0)));
   CHECK(mismatch(dlogits, Row(12, 0), 0) == "");
 
-  Array half({3, 4}, float16), gaps({3, 4}, float32, Layout::gaps);
+  Array half({3, 4}, float16), gaps({3, 4}, float32, ArrayLayout::gaps);
   CHECK_FALSE(cpu_kernels().cross_entropy_forward({-100, 0, half, target, loss, logsumexp}));
   CHECK_FALSE(cpu_kernels().cross_entropy_forward({-100, 0, gaps, target, loss, logsumexp}));
   CHECK_FALSE(

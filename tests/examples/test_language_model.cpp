@@ -182,6 +182,12 @@ TEST_CASE("language_model: bad places and texts end in an error, not in a traini
   const std::string before = read_bytes(folder / "run/checkpoint.safetensors");
   CHECK(error("--out run --resume --width 16").find("width was 8, now 16") != std::string::npos);
   CHECK(error("--out run --resume --lr 0.5").find("lr was 0.001, now 0.5") != std::string::npos);
+  // As many characters, and one of them another.
+  std::string other = sample_text();
+  other[0] = 'o';
+  write_bytes(folder / "other", other);
+  CHECK(error("--out run --resume --text other").find("text was 3240 characters, ") !=
+        std::string::npos);
   CHECK(read_bytes(folder / "run/checkpoint.safetensors") == before);
   write_bytes(folder / "run/checkpoint.safetensors", before.substr(0, 500));
   write_bytes(folder / "run/checkpoint.safetensors.previous", "");

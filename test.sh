@@ -14,7 +14,8 @@ Without --filter the tests run a second time, on the reference backend (tests/re
 
   --all          after the tests: AddressSanitizer + UBSan on all but the slow tests, ThreadSanitizer
                  on the tests tagged [threads], a short fuzzing of the file readers, clang over every
-                 source and every header alone, and that no public header leads to BLAS and the like
+                 source and every header alone, that no public header leads to BLAS and the like,
+                 and the reference of all classes by Doxygen, with an example on each page
   --filter EXPR  only the test cases that EXPR names, as Catch2 writes it: "softmax*", "[unit]"
   ARGUMENT...    passed on to the test program, for example --list-tests or --durations yes
 
@@ -180,6 +181,25 @@ light_headers() {
   add interface $((count - bad)) "$bad" 0
 }
 
+# The reference of the public headers: no warning, and an example on every class's page.
+reference_pass() {
+  local page bad=0 count=0
+  if ! logged build/log/reference.log reference cmake --build build --target docs; then
+    add docs 0 1 0
+    return
+  fi
+  for page in build/reference/html/{class,struct}keymix*.html; do
+    # Not of lists of members, classes inside classes, and the type that stands for a dtype.
+    [[ $page != *-members.html && ! $page =~ _1_1[A-Z][A-Za-z0-9]*_1_1 && $page != *DTypeOf* ]] || continue
+    count=$((count + 1))
+    grep -q 'class="fragment"' "$page" && continue
+    say "FAILED: no example in $page: write one in the comment at the head of its header"
+    bad=$((bad + 1))
+  done
+  [ "$count" -gt 0 ] || bad=1 count=1
+  add docs $((count - bad)) "$bad" 0
+}
+
 # check_each FILE: runs its lines side by side, and keeps each one's output together.
 check_each() {
   # shellcheck disable=SC2016  # $1 is the inner shell's
@@ -230,6 +250,7 @@ if [ -n "$all" ]; then
   fi
 
   syntax_pass
+  reference_pass
 fi
 
 say ''

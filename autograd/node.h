@@ -1,5 +1,9 @@
 // Node: one recorded op. It knows where its inputs came from and how to turn the gradients with
 // respect to its outputs (the cotangents) into gradients with respect to its inputs.
+//
+//   const autograd::Node& node = *loss.impl().node;
+//   node.op;                    // "cross_entropy"
+//   node.inputs[0].node->op;    // what made its first input
 #pragma once
 
 #include "keymix/core/tensor.h"

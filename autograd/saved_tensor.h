@@ -1,4 +1,9 @@
 // SavedTensor: the one way in which a backward keeps what it needs.
+//
+//   Tensor exp(const Tensor& x) {
+//     Tensor y = …;
+//     return record("exp", y, {x}, [y = SavedTensor::output(y)](const Tensor& dy) { return dy * y.get(); });
+//   }
 #pragma once
 
 #include "keymix/autograd/node.h"

@@ -8,6 +8,9 @@
 // did), allocate no results, and know nothing of gradients. Views of one call agree in shape
 // (broadcasting is a stride of 0, and flip's strides are negative) and, unless said otherwise, in
 // dtype. float16 and bfloat16 compute through float32.
+//
+//   Tensor y = allocate("neg", x.shape(), x.dtype(), x.device());
+//   backend_for(x.device()).unary(UnaryOp::neg, mut_view_of(y), view_of(x), {});
 #pragma once
 
 #include "keymix/core/generator.h"

@@ -1,4 +1,8 @@
 // Element types, their sizes, and the promotion lattice (PyTorch's).
+//
+//   promote(int64, float32);  // float32
+//   size_of(bfloat16);        // 2
+//   visit_dtype(x.dtype(), [&](auto tag) { using T = decltype(tag); … });
 #pragma once
 
 #include "keymix/core/half.h"

@@ -1,5 +1,8 @@
 // 16-bit floats: storage formats only. Arithmetic happens in float32, after conversion at load
 // and before rounding (to nearest, ties to even) at store.
+//
+//   static_cast<float>(Half(0.1F));      // 0.0999756
+//   static_cast<float>(BFloat16(0.1F));  // 0.100097656
 #pragma once
 
 #include <bit>

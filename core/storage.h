@@ -1,5 +1,10 @@
 // Storage: one block of memory that any number of tensors view. The backend that made it gave it
 // its deleter, so core never allocates.
+//
+//   auto storage = std::make_shared<Storage>(data, bytes, cpu(), [data] { std::free(data); });
+//   reset_peak_memory();
+//   step();
+//   fmt::print("{} bytes at most\n", memory_stats().peak);
 #pragma once
 
 #include "keymix/core/device.h"

@@ -5,6 +5,7 @@
 #   lines indented by 3 or more    code, or a table
 #   // --- Heading ---             nothing
 #   the inside of a function       nothing
+#   the file's example             stands at each of its classes too
 
 function open_code() { if (!code) { print indent "/// @code{.unparsed}"; code = 1 } }
 function close_code() { if (code) { print indent "/// @endcode"; code = 0 } }
@@ -44,9 +45,12 @@ function count(text, letter,   copy) { copy = text; return gsub(letter, "", copy
     if (!seen) { print "/// @file"; seen = 1 }
     if (text ~ /^   /) {
       open_code()
+      if (!header_done) example = example "/// " substr(text, 4) "\n"
+      else own_example = 1
       print indent "/// " substr(text, 4)
     } else if (code && text == "") {
       print indent "///"
+      if (!header_done) example = example "///\n"
     } else {
       close_code()
       print indent "///" plain(text)
@@ -55,6 +59,13 @@ function count(text, letter,   copy) { copy = text; return gsub(letter, "", copy
   }
   close_code()
   seen = 1
+  header_done = 1
+  # A template's first line waits for the second, which tells whether it is a class.
+  if (!held && /^template <.*>$/) { held = $0; next }
+  if (/^(class|struct) [A-Za-z:]+.*\{/ && example != "" && !own_example)
+    printf "/// @par Example\n/// @code{.unparsed}\n%s/// @endcode\n", example
+  own_example = 0
+  if (held) { print held; held = "" }
   sub(/struct fmt::formatter</, "struct fmt_formatter<")  # a scope that Doxygen doesn't know
 
   # The body of an inline function starts where a line that is no type or namespace opens a brace.

@@ -1,5 +1,9 @@
 // Elementwise functions of two or three tensors, with NumPy broadcasting and PyTorch's dtype
 // promotion. + - * / and comparisons are operators (core/tensor.h).
+//
+//   Tensor best = maximum(a, b);
+//   Tensor filled = where(valid, x, 0.0);
+//   allclose(a, b, {.rtol = 1e-4});
 #pragma once
 
 #include "keymix/core/tensor.h"

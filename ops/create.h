@@ -1,4 +1,8 @@
 // Factories: tensors out of nothing, of C++ values, or of random numbers.
+//
+//   Generator rng(1);
+//   Tensor x = randn({32, 784}, rng), ids = randint(0, 10, {32}, rng);
+//   Tensor w = zeros({784, 10}, {.dtype = float64, .requires_grad = true});
 #pragma once
 
 #include "keymix/core/generator.h"

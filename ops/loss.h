@@ -1,4 +1,6 @@
 // Losses.
+//
+//   Tensor loss = cross_entropy(logits, labels, {.ignore_index = 0, .label_smoothing = 0.1});
 #pragma once
 
 #include "keymix/core/tensor.h"

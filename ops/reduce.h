@@ -1,5 +1,8 @@
 // Reductions that are not members of Tensor, and running sums. sum, prod, mean, max, min, var, std,
 // argmax, argmin, any and all are members.
+//
+//   Tensor length = norm(x, {-1}, {.keepdim = true});
+//   Tensor total = cumsum(x, 0);
 #pragma once
 
 #include "keymix/core/tensor.h"

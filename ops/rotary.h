@@ -1,4 +1,7 @@
 // Positions as rotations.
+//
+//   q = rotary(q);            // [B, H, N, D], of the positions 0 … N - 1
+//   step = rotary(step, 17);  // one row, of position 17
 #pragma once
 
 #include "keymix/core/tensor.h"

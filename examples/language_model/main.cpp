@@ -37,6 +37,10 @@ Work prepare_generation(const language_model::Options& options) {
   auto trained =
       std::make_shared<language_model::Trained>(language_model::load_trained(options.from));
   const std::vector<std::int64_t> prompt = trained->vocabulary.prompt("--prompt", options.prompt);
+  {  // Impossible options shall be refused before the prompt is printed.
+    keymix::Generator rng(options.seed);
+    keymix::generate(*trained->model, prompt, options.generation, rng);
+  }
   return [=] {
     keymix::Generator rng(options.seed);
     fmt::print("{}", options.prompt);

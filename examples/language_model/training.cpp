@@ -61,7 +61,6 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
   config["warmup"] = std::to_string(training.warmup);
   config["lr"] = fmt::format("{}", training.lr);
   config["weight_decay"] = fmt::format("{}", training.weight_decay);
-  config["clip"] = fmt::format("{}", training.clip);
   config["seed"] = std::to_string(training.seed);
 
   train::Trainer trainer(

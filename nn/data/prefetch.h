@@ -1,5 +1,8 @@
 // Prefetcher: a thread that makes things ahead of time and hands them out in order. What it makes is
 // of no concern here: DataLoader makes batches of it.
+//
+//   Prefetcher batches([&] { return Prefetcher::Made{.product = std::make_shared<Batch>(read_next())}; }, 2);
+//   auto batch = std::static_pointer_cast<Batch>(batches.take().product);
 #pragma once
 
 #include <cstdint>

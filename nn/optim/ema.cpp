@@ -31,7 +31,7 @@ void Ema::swap() {
   const NoGrad no_grad;
   for (std::size_t i = 0; i < averages_.size(); ++i) {
     Tensor parameter = parameters_[i].tensor;
-    const Tensor learnt = parameter.detach() + 0;
+    const Tensor learnt = parameter.detach().clone();
     parameter.copy_(averages_[i]);
     averages_[i].copy_(learnt);
   }

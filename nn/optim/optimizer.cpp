@@ -110,7 +110,7 @@ void Optimizer::load_state_dict(const NamedTensors& dict) {
     check(found->second.shape() == parameter.tensor.shape(),
           "{}: '{}{}' has another shape; got {}; needed {}", name_, parameter.name, which,
           found->second.shape(), parameter.tensor.shape());
-    return found->second.to(parameter.tensor.dtype()).to(parameter.tensor.device()) + 0;
+    return found->second.to(parameter.tensor.dtype()).to(parameter.tensor.device()).clone();
   };
   const NoGrad no_grad;
   std::vector<ParameterState> loaded;

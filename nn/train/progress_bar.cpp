@@ -14,7 +14,7 @@
 namespace keymix::train {
 namespace {
 
-constexpr std::int64_t kBarWidth = 30;
+constexpr std::int64_t kBarWidth = 30, kLeastBar = 7;
 constexpr double kRedrawSeconds = 0.1;
 
 double now() {
@@ -76,24 +76,33 @@ void ProgressBar::draw(std::int64_t done, std::string_view status) {
   const double fraction =
       std::clamp(static_cast<double>(done) / static_cast<double>(options_.total), 0.0, 1.0);
   const std::string total = grouped(options_.total);
-  std::string line = fmt::format("{:<{}}", options_.label, options_.label_width);
-  std::string text = fmt::format("{:>{}}/{}  {}", grouped(done), total.size(), total, status);
+  std::string label = fmt::format("{:<{}}", options_.label, options_.label_width);
+  std::string count = fmt::format("{:>{}}/{}", grouped(done), total.size(), total);
+  std::string text(status), time;
   if (done >= options_.total)
-    text += fmt::format("  {}", clock_text(seconds));
+    time = clock_text(seconds);
   else if (done > options_.first)
-    text +=
-        fmt::format("  {} left", clock_text(seconds * static_cast<double>(options_.total - done) /
-                                            static_cast<double>(done - options_.first)));
+    time = clock_text(seconds * static_cast<double>(options_.total - done) /
+                      static_cast<double>(done - options_.first)) +
+           " left";
 
+  // A line that wrapped could not be redrawn. What goes first where there is no room: the label's
+  // blanks, then the last parts of the status, then the bar, then the end of the line.
+  std::string bar;
   if (terminal_) {
-    // A line that wrapped could not be redrawn: the bar shrinks, and if need be the text is cut.
-    const std::int64_t room = columns_of(options_.stream) - 1 - columns(line) - columns(text);
-    if (room >= 7) line += bar_text(fraction, std::min(room - 2, kBarWidth)) + "  ";
-    const std::int64_t kept = columns(text) + std::min<std::int64_t>(room, 0);
-    while (columns(text) > kept && !text.empty()) text.pop_back();
+    const auto room = [&] {
+      return columns_of(options_.stream) - 1 - columns(label) - columns(count) - 2 - columns(text) -
+             (time.empty() ? 0 : columns(time) + 2);
+    };
+    if (room() < kLeastBar + 2) label = options_.label + (options_.label.empty() ? "" : "  ");
+    for (std::size_t part; room() < kLeastBar + 2; text.resize(part))
+      if (part = text.rfind("  "); part == std::string::npos) break;
+    if (room() >= kLeastBar + 2) bar = bar_text(fraction, std::min(room() - 2, kBarWidth)) + "  ";
+    while (room() < 0 && !text.empty()) text.pop_back();
   }
   open_ = terminal_ && done < options_.total;
-  fmt::print(options_.stream, "{}{}{}{}", terminal_ ? "\r" : "", line, text,
+  fmt::print(options_.stream, "{}{}{}{}  {}{}{}{}", terminal_ ? "\r" : "", label, bar, count, text,
+             time.empty() ? "" : "  ", time,
              !terminal_ ? "\n"
              : open_    ? "\x1b[K"
                         : "\x1b[K\n");

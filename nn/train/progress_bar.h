@@ -35,13 +35,15 @@ class ProgressBar {
   // Whether it is time to draw: on a terminal ten times a second, else every line_every steps; and
   // after the last step.
   bool due(std::int64_t done) const;
-  // Draws, due or not: label, bar, count, status and the time left (at the end: taken).
+  // Draws, due or not: label, bar, count, status and the time left (at the end: taken). The parts of
+  // the status stand two blanks apart, the most important ones first: a narrow terminal drops the
+  // last ones.
   void draw(std::int64_t done, std::string_view status);
 
  private:
   ProgressBarOptions options_;
   bool terminal_ = false;
-  bool open_ = false;  // the cursor stands in a line that will be redrawn
+  bool open_ = false;             // the cursor stands in a line that will be redrawn
   double start_ = 0, drawn_ = 0;  // seconds, of a clock that never goes back
 };
 

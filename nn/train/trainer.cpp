@@ -88,13 +88,13 @@ class Trainer::Session {
     if (!bar_ || !(bar_->due(step) || evaluated)) return;
     std::string status = fmt::format("loss {:.3f}  lr {:.1e}", trainer_.progress_.smooth_loss,
                                      trainer_.schedule_(step - 1).lr);
+    if (options_.items_per_step > 0)
+      status += fmt::format("  {} {}/s", grouped(std::llround(rate())), options_.item);
     for (std::size_t i = 0; i < trainer_.validations_.size(); ++i) {
       const std::vector<Point>& points = result_.evaluations[i];
       status += fmt::format("  {} {}", trainer_.validations_[i].name,
                             points.empty() ? "–" : fmt::format("{:.3f}", points.back().value));
     }
-    if (options_.items_per_step > 0)
-      status += fmt::format("  {:>6} {}/s", grouped(std::llround(rate())), options_.item);
     bar_->draw(step, status);
   }
 
@@ -367,7 +367,15 @@ void Trainer::prepare_folder() {
       say("", fmt::format("because {} is missing or damaged", checkpoint_path()));
   } else if (options_.resume) {
     say("resume", fmt::format("nothing to go on from in {}; it begins", options_.folder));
-  } else if (there && !options_.overwrite && progress_.step == 0) {
+  } else if (there && options_.overwrite && progress_.step == 0) {
+    // Aside, so that nobody resumes the old run by mistake if this one ends before its first save.
+    for (const std::string& path : {checkpoint_path(), previous_checkpoint_path(checkpoint_path())})
+      if (fs::exists(path)) {
+        fs::rename(path, checkpoint_path() + ".overwritten", error);
+        check(!error, "Trainer: cannot move '{}' aside; {}; needed a place to write to", path,
+              error.message());
+      }
+  } else if (there && progress_.step == 0) {
     throw Error(fmt::format("Trainer: '{}' has the checkpoint of a run; got neither resume nor "
                             "overwrite; needed one of them, or another folder",
                             options_.folder),

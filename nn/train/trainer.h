@@ -49,7 +49,8 @@ struct TrainerOptions {
   bool resume = false;     // go on from the folder's checkpoint, if there is one
   bool overwrite = false;  // begin anew in a folder that has a checkpoint
   bool tensorboard = true;
-  // What may not change between a run and its continuation, by name: sizes, rates, files.
+  // What may not change between a run and its continuation, by name: sizes, rates, files. (clip,
+  // accumulate and ema_decay may not either; the trainer sees to that.)
   Metadata config = {};
   // Said to who interrupts a run: how to go on. Empty: a sentence about `resume`.
   std::string resume_hint = {};

@@ -34,6 +34,15 @@ void check_config(const Checkpoint& checkpoint, const Metadata& config, const st
                 "resume with the settings of the first run, or begin in another folder");
 }
 
+// What the trainer itself does to the weights belongs to the settings.
+Metadata settings_of(const TrainerOptions& options) {
+  Metadata settings = options.config;
+  settings["trainer.clip"] = fmt::format("{}", options.clip);
+  settings["trainer.accumulate"] = std::to_string(options.accumulate);
+  if (options.ema_decay) settings["trainer.ema_decay"] = fmt::format("{}", *options.ema_decay);
+  return settings;
+}
+
 Tensor as_tensor(const std::vector<std::int64_t>& values) {
   return from_values(values, {std::ssize(values)});
 }
@@ -74,12 +83,12 @@ Checkpoint Trainer::make_checkpoint() const {
   checkpoint.put_real("best", progress_.best);
   checkpoint.put_integer("best_step", progress_.best_step);
   checkpoint.put_integer("evaluations_since_best", progress_.evaluations_since_best);
-  for (const auto& [name, value] : options_.config) checkpoint.metadata[kConfig + name] = value;
+  for (const auto& [name, value] : settings_of(options_))
+    checkpoint.metadata[kConfig + name] = value;
   return checkpoint;
 }
 
 void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
-  check_config(checkpoint, options_.config, path);
   Progress progress{.step = checkpoint.integer("step"),
                     .loss_sum = checkpoint.real("loss_sum"),
                     .loss_count = checkpoint.integer("loss_count"),
@@ -92,6 +101,7 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
   check(ema.empty() != ema_.has_value(),
         "resume: '{}' was written {} averaged weights; this run is {} them", path,
         ema.empty() ? "without" : "with", ema_ ? "with" : "without");
+  check_config(checkpoint, settings_of(options_), path);
   const NamedTensors places = checkpoint.get("position");
   std::vector<std::vector<std::int64_t>> positions;
   for (const Tracked& tracked : tracked_) {
@@ -104,9 +114,20 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
   check(places.size() == tracked_.size(),
         "resume: '{}' has positions of {} sources; this run tracks {}", path, places.size(),
         tracked_.size());
+  // Each refuses what does not fit before it changes anything; what came before it goes back.
+  NamedTensors weights;
+  for (const auto& [name, tensor] : model_.state_dict())
+    weights.emplace(name, tensor.detach().clone());
+  const NamedTensors moments = optimizer_.state_dict();
   model_.load_state_dict(checkpoint.get("model"));
-  optimizer_.load_state_dict(checkpoint.get("optimizer"));
-  if (ema_) ema_->load_state_dict(ema);
+  try {
+    optimizer_.load_state_dict(checkpoint.get("optimizer"));
+    if (ema_) ema_->load_state_dict(ema);
+  } catch (...) {
+    model_.load_state_dict(weights);
+    optimizer_.load_state_dict(moments);
+    throw;
+  }
   seek(positions);
   progress_ = progress;
 }

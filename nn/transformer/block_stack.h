@@ -1,5 +1,12 @@
 // BlockStack: what an Encoder and a Decoder have in common. Blocks one after another, at the end a
 // LayerNorm if the blocks have theirs before their parts (pre-LN), and activation checkpointing.
+//
+//   struct Encoder : BlockStack<EncoderBlock> {
+//     Encoder(Scope scope, const EncoderOptions& options) : BlockStack(scope, "Encoder", options) {}
+//     Tensor operator()(const Tensor& x) {
+//       return through_blocks({x}, [](EncoderBlock& block, const TensorList& in) { return block(in[0]); });
+//     }
+//   };
 #pragma once
 
 #include "keymix/autograd/checkpoint.h"

@@ -6,11 +6,13 @@
 #include "language_model/training.h"
 
 #include <csignal>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <thread>
 
 using namespace keymix::testing;
@@ -155,8 +157,39 @@ TEST_CASE("language_model: trains, writes, evaluates", "[unit]") {
         "knows\n");
   CHECK(run_program(folder, "generate --from nowhere")
             .err.starts_with("error: read_safetensors: cannot open 'nowhere'"));
-  CHECK(run_program(folder, "generate --from run --top-p 2").err ==
-        "error: generate: impossible top_p; got 2; needed 0 < top_p <= 1\n");
+  for (const auto& [flags, complaint] : std::vector<std::pair<std::string, std::string>>{
+           {"--top-p 2", "generate: impossible top_p; got 2; needed 0 < top_p <= 1"},
+           {"--temperature nan", "generate: impossible temperature; got nan; "},
+           {"--top-k -1", "generate: impossible top_k; got -1; "},
+           {"--length -1", "generate: negative length; got -1; "}}) {
+    const Outcome refused = run_program(folder, "generate --from run " + flags);
+    CHECK(refused.status == 2);
+    CHECK(refused.out.empty());
+    CHECK(refused.err.starts_with("error: " + complaint));
+  }
+}
+
+TEST_CASE("language_model: every core, with learned and with rotary positions", "[unit]") {
+  const TempFolder folder;
+  write_bytes(folder / "text", sample_text());
+  for (const std::string core : {"softmax", "mgk", "smgk"})
+    for (const std::string positions : {"", " --rotary"}) {
+      INFO(core << positions);
+      const std::string place = core + (positions.empty() ? "" : "-rotary");
+      const Outcome trained = run_program(
+          folder, kTiny + " --steps 6 --attention " + core + positions + " --out " + place);
+      INFO(trained.err);
+      REQUIRE(trained.status == 0);
+      const Outcome written =
+          run_program(folder, "generate --from " + place +
+                                  " --prompt to --length 12 --temperature 0.8 --top-k 5 "
+                                  "--top-p 0.9");
+      CHECK(written.status == 0);
+      CHECK(characters("out", written.out).size() == 2 + 12 + 1);
+      const Outcome evaluated = run_program(folder, "evaluate --from " + place + " --text text");
+      CHECK(evaluated.status == 0);
+      CHECK(evaluated.out.find("loss ") != std::string::npos);
+    }
 }
 
 TEST_CASE("language_model: bad places and texts end in an error, not in a training", "[unit]") {
@@ -188,6 +221,24 @@ TEST_CASE("language_model: bad places and texts end in an error, not in a traini
   write_bytes(folder / "other", other);
   CHECK(error("--out run --resume --text other").find("text was 3240 characters, ") !=
         std::string::npos);
+  for (const auto& [flag, complaint] : std::vector<std::pair<std::string, std::string>>{
+           {"--attention smgk", "attention was mgk, now smgk"},
+           {"--components 3", "components was 2, now 3"},
+           {"--heads 2", "heads was 1, now 2"},
+           {"--head-dim 8", "head_dim was 4, now 8"},
+           {"--layers 2", "layers was 1, now 2"},
+           {"--context 9", "context was 8, now 9"},
+           {"--dropout 0.1", "dropout was 0, now 0.1"},
+           {"--rotary", "rotary was "},
+           {"--steps 11", "steps was 10, now 11"},
+           {"--batch 3", "batch was 2, now 3"},
+           {"--warmup 3", "warmup was 2, now 3"},
+           {"--weight-decay 0.3", "weight_decay was 0.1, now 0.3"},
+           {"--clip 2", "trainer.clip was 1, now 2"},
+           {"--seed 9", "seed was 1, now 9"}}) {
+    INFO(flag);
+    CHECK(error("--out run --resume --steps 10 " + flag).find(complaint) != std::string::npos);
+  }
   CHECK(read_bytes(folder / "run/checkpoint.safetensors") == before);
   write_bytes(folder / "run/checkpoint.safetensors", before.substr(0, 500));
   write_bytes(folder / "run/checkpoint.safetensors.previous", "");
@@ -196,9 +247,16 @@ TEST_CASE("language_model: bad places and texts end in an error, not in a traini
 
 namespace {
 
-// Starts a training that gets a signal after a while; how it ended, as waitpid says it.
-int signalled_after(const TempFolder& folder, const std::string& arguments, int signal,
-                    std::chrono::microseconds pause) {
+// A number that changes when another file takes the name; 0: there is none.
+std::uint64_t file_number(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+// Starts a training that gets a signal some time after `ready`; how it ended, as waitpid says it.
+int signalled_after(
+    const TempFolder& folder, const std::string& arguments, int signal,
+    std::chrono::microseconds pause, const std::function<bool()>& ready = [] { return true; }) {
   const pid_t child = ::fork();
   if (child == 0) {
     const std::string command = fmt::format("cd '{}' && exec '{}' {} >out 2>err </dev/null",
@@ -206,9 +264,13 @@ int signalled_after(const TempFolder& folder, const std::string& arguments, int 
     ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
     ::_exit(127);
   }
+  int status = 0;
+  while (!ready()) {
+    if (::waitpid(child, &status, WNOHANG) == child) return status;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
   std::this_thread::sleep_for(pause);
   ::kill(child, signal);
-  int status = 0;
   ::waitpid(child, &status, 0);
   return status;
 }
@@ -273,13 +335,17 @@ TEST_CASE("language_model: fifty kills at random moments lose nothing but steps"
   const std::string arguments = kTiny + " --steps 300 --eval-every 1";
   REQUIRE(run_program(folder, arguments + " --out whole").status == 0);
   keymix::Generator rng(11);
-  int kills = 0;
+  int kills = 0, while_saving = 0;
   std::int64_t last_step = 0;
+  const std::string path = folder / "run/checkpoint.safetensors";
   for (int run = 0; kills < 50 && run < 400; ++run) {
-    const std::chrono::microseconds pause(5000 + rng.next_below(60000));
-    const bool ended =
-        WIFEXITED(signalled_after(folder, arguments + " --out run --resume", SIGKILL, pause));
-    const std::string path = folder / "run/checkpoint.safetensors";
+    // From the first save of this run on, some steps' and saves' time.
+    const auto saved_again = [before = file_number(path), &path] {
+      return file_number(path) != before && file_number(path) != 0;
+    };
+    const std::chrono::microseconds pause(rng.next_below(12'000));
+    const bool ended = WIFEXITED(
+        signalled_after(folder, arguments + " --out run --resume", SIGKILL, pause, saved_again));
     if (ended) {  // done before its time: begin another run
       CHECK(read_bytes(folder / "err").empty());
       CHECK(differing(model_of(path), model_of(folder / "whole/checkpoint.safetensors")) == "");
@@ -288,13 +354,16 @@ TEST_CASE("language_model: fifty kills at random moments lose nothing but steps"
       continue;
     }
     ++kills;
-    if (!std::filesystem::exists(path)) continue;
-    // Whole at every moment, and never behind what was saved before.
+    for (const auto& entry : std::filesystem::directory_iterator(folder / "run"))
+      while_saving += entry.path().string().ends_with(".tmp");
+    // There and whole at every moment, and beyond what was saved before.
+    REQUIRE(std::filesystem::exists(path));
     const std::int64_t step = keymix::train::read_checkpoint(path).integer("step");
-    CHECK(step >= last_step);
+    CHECK(step > last_step);
     last_step = step;
   }
   CHECK(kills == 50);
+  INFO(while_saving << " of them while a file was being written");
   const Outcome finished = run_program(folder, arguments + " --out run --resume");
   INFO(finished.err);
   REQUIRE(finished.status == 0);

@@ -1,9 +1,14 @@
 // What a training writes down: JSON lines, TensorBoard's event files, plots.
 #include "core/file_helpers.h"
+#include "keymix/nn/layers/linear.h"
+#include "keymix/nn/optim/schedules.h"
+#include "keymix/nn/optim/sgd.h"
 #include "keymix/nn/train/metrics.h"
 #include "keymix/nn/train/plot.h"
 #include "keymix/nn/train/tensorboard.h"
+#include "keymix/nn/train/trainer.h"
 #include "keymix/ops/create.h"
+#include "keymix/ops/unary.h"
 
 #include <cmath>
 #include <cstring>
@@ -75,10 +80,11 @@ TEST_CASE("metrics are a JSON object a line, and read back", "[unit]") {
     file.write("train", 10, {{"loss", 2.5}, {"lr", 0.001}});
     file.write("train", 20, {{"loss", NAN}});
   }
-  CHECK(read_bytes(path) ==
-        "{\"event\":\"start\",\"step\":0,\"steps\":20,\"config\":{\"step\":\"a \\\"file\\\"\\n\"}}\n"
-        "{\"event\":\"train\",\"step\":10,\"loss\":2.5,\"lr\":0.001}\n"
-        "{\"event\":\"train\",\"step\":20,\"loss\":null}\n");
+  CHECK(
+      read_bytes(path) ==
+      "{\"event\":\"start\",\"step\":0,\"steps\":20,\"config\":{\"step\":\"a \\\"file\\\"\\n\"}}\n"
+      "{\"event\":\"train\",\"step\":10,\"loss\":2.5,\"lr\":0.001}\n"
+      "{\"event\":\"train\",\"step\":20,\"loss\":null}\n");
   CHECK(all_lines(path) == "start 0 steps=20; train 10 loss=2.5 lr=0.001; train 20; ");
 }
 
@@ -121,17 +127,59 @@ TEST_CASE("event files are records of events", "[unit]") {
   REQUIRE(events.size() == 3);
   const std::string version = "brain.Event:2";
   // Field 1 (wall time, a double), then field 3 (the version, bytes).
-  CHECK(events[0].substr(9) == "\x1a" + std::string(1, static_cast<char>(version.size())) + version);
+  CHECK(events[0].substr(9) ==
+        "\x1a" + std::string(1, static_cast<char>(version.size())) + version);
   // Step 301 in two bytes; field 7 (session log) holding field 1 = 1 (start).
   CHECK(events[1].substr(9) == std::string("\x10\xad\x02\x3a\x02\x08\x01"));
   // Step 1000; summary { value { tag, simple_value } }.
   CHECK(events[2].substr(9) == std::string("\x10\xe8\x07\x2a\x13\x0a\x11\x0a\x0a"
-                                        "train/loss\x15",
-                                        20) +
-                                std::string("\x00\x00\x80\x3e", 4));
+                                           "train/loss\x15",
+                                           20) +
+                                   std::string("\x00\x00\x80\x3e", 4));
   CHECK(message_of([&] {
           train::TensorBoardFile(folder / "none");
         }).starts_with("tensorboard: cannot open '"));
+}
+
+TEST_CASE("a trainer writes events and draws its curves", "[unit]") {
+  const TempFolder folder;
+  const auto run = [&](std::int64_t steps) {
+    nn::Linear model(Generator(1), {.in = 1, .out = 1});
+    optim::Sgd sgd(model.parameters());
+    train::Trainer trainer(model, sgd, optim::Constant{.lr = 0.1},
+                           {.steps = steps,
+                            .folder = folder / "run",
+                            .evaluate_every = 2,
+                            .log_every = 1,
+                            .resume = true,
+                            .progress = nullptr});
+    trainer.validate("score", [&] { return 1.0; });
+    trainer.run([&] { return square(model(ones({1, 1}))).mean(); });
+  };
+  // "tag at step" of every scalar in the newest file: step (field 2), then the tag (field 1 of a
+  // value of the summary); the numbers here fit into one byte.
+  const auto scalars = [&] {
+    std::string newest, all;
+    for (const auto& entry : std::filesystem::directory_iterator(folder / "run"))
+      if (entry.path().filename().string().starts_with("events.out.tfevents."))
+        newest = std::max(newest, entry.path().string());
+    REQUIRE_FALSE(newest.empty());
+    for (const std::string& event : records(read_bytes(newest)))
+      if (event.size() > 16 && event[9] == '\x10' && event[11] == '\x2a')
+        all += fmt::format("{} at {}; ", event.substr(17, static_cast<std::size_t>(event[16])),
+                           int{event[10]});
+    std::filesystem::remove(newest);
+    return all;
+  };
+  run(2);
+  CHECK(scalars() ==
+        "train/loss at 1; train/lr at 1; train/ms at 1; train/loss at 2; train/lr at 2; train/ms "
+        "at 2; "
+        "evaluation/score at 2; ");
+  run(3);
+  CHECK(scalars() == "train/loss at 3; train/lr at 3; train/ms at 3; evaluation/score at 3; ");
+  if (std::system("command -v gnuplot >/dev/null 2>&1") == 0)
+    CHECK(read_bytes(folder / "run/curves.png").starts_with("\x89PNG"));
 }
 
 TEST_CASE("TensorBoard reads event files", "[unit]") {
@@ -187,8 +235,9 @@ TEST_CASE("heatmaps carry their values, row 0 at the top", "[unit]") {
       {.title = "it's", .values = tensor({{1, 2, -INFINITY}, {NAN, 5, 0.5}})},
       {.title = "b", .values = arange(1, 3).reshape({2, 1}), .x_label = "x"}};
   const std::string script = train::heatmap_script(maps, "out.png");
-  CHECK(script.starts_with("$map_0 << END\n0 0 1\n1 0 2\n2 0 NaN\n0 1 NaN\n1 1 5\n2 1 0.5\nEND\n"
-                           "$map_1 << END\n0 0 1\n0 1 2\nEND\n"));
+  CHECK(
+      script.starts_with("$map_0 << END\n0 0 1\n1 0 2\n2 0 NaN\n0 1 NaN\n1 1 5\n2 1 0.5\nEND\n"
+                         "$map_1 << END\n0 0 1\n0 1 2\nEND\n"));
   CHECK(script.find("set title 'it''s'\nset xlabel 'key'\nset ylabel 'query'\n"
                     "set xrange [-0.5:2.5]\nset yrange [1.5:-0.5]\nplot $map_0 ") !=
         std::string::npos);
@@ -197,7 +246,8 @@ TEST_CASE("heatmaps carry their values, row 0 at the top", "[unit]") {
   CHECK(message_of([] { train::heatmap_script({}, "out.png"); }) ==
         "heatmap: there is nothing to draw; needed one map or more");
   const auto complaint = [](const Tensor& values) {
-    return message_of([&] { train::heatmap_script({{.title = "a", .values = values}}, "out.png"); });
+    return message_of(
+        [&] { train::heatmap_script({{.title = "a", .values = values}}, "out.png"); });
   };
   CHECK(complaint(zeros({3})) == "heatmap 'a': got [3]; needed [rows, columns], with an element");
   CHECK(complaint(zeros({3, 0})) ==
@@ -209,10 +259,11 @@ TEST_CASE("heatmaps carry their values, row 0 at the top", "[unit]") {
 TEST_CASE("heatmaps of any size are drawn where gnuplot is", "[unit]") {
   const TempFolder folder;
   Generator rng(1);
-  const std::string problem = train::draw_heatmaps({{.title = "wide", .values = rand({1, 7}, rng)},
-                                                    {.title = "one", .values = full({1, 1}, 3.0)},
-                                                    {.title = "many", .values = rand({40, 30}, rng)}},
-                                                   folder / "maps.png");
+  const std::string problem =
+      train::draw_heatmaps({{.title = "wide", .values = rand({1, 7}, rng)},
+                            {.title = "one", .values = full({1, 1}, 3.0)},
+                            {.title = "many", .values = rand({40, 30}, rng)}},
+                           folder / "maps.png");
   if (problem == "gnuplot is not installed") {
     fmt::print("SKIPPED: heatmaps of any size are drawn where gnuplot is: it is not installed\n");
     return;

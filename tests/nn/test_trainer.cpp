@@ -9,6 +9,7 @@
 #include "keymix/nn/layers/linear.h"
 #include "keymix/nn/optim/adam.h"
 #include "keymix/nn/optim/clip.h"
+#include "keymix/nn/optim/ema.h"
 #include "keymix/nn/optim/schedules.h"
 #include "keymix/nn/optim/sgd.h"
 #include "keymix/nn/train/metrics.h"
@@ -19,6 +20,7 @@
 #include "keymix/ops/unary.h"
 
 #include <csignal>
+#include <cmath>
 
 using namespace keymix;
 using namespace keymix::testing;
@@ -112,16 +114,21 @@ TEST_CASE("an interrupted run goes on bit by bit, at any step, with other thread
   Setup whole;
   whole.train({.folder = whole_folder / "run", .evaluate_every = 4, .ema_decay = 0.9});
   const std::string wanted = lines_without_times(whole_folder / "run/metrics.jsonl");
-  for (const int stop : {1, 4, 7, 19}) {
+  struct Case {
+    int stop, threads_before, threads_after;
+  };
+  for (const auto& [stop, before, after] :
+       {Case{1, 1, 3}, Case{4, 2, 1}, Case{7, 3, 2}, Case{19, 1, 4}}) {
     INFO("stopped after step " << stop);
     const TempFolder folder;
     const TrainerOptions options{
         .folder = folder / "run", .evaluate_every = 4, .ema_decay = 0.9, .resume = true};
     Setup first;
+    set_num_threads(before);
     const TrainResult interrupted = first.train(options, stop - 1);
     CHECK(interrupted.ending == TrainResult::Ending::interrupted);
     CHECK(interrupted.steps == stop);
-    set_num_threads(stop % 3 + 1);
+    set_num_threads(after);
     Setup second;
     const TrainResult finished = second.train(options);
     set_num_threads(threads);
@@ -129,11 +136,67 @@ TEST_CASE("an interrupted run goes on bit by bit, at any step, with other thread
     CHECK(finished.ending == TrainResult::Ending::finished);
     CHECK(weights(second.model) == weights(whole.model));
     CHECK(lines_without_times(folder / "run/metrics.jsonl") == wanted);
-    CHECK(
-        values(train::read_checkpoint(folder / "run/best.safetensors").tensors.begin()->second) ==
-        values(
-            train::read_checkpoint(whole_folder / "run/best.safetensors").tensors.begin()->second));
+    const auto best = [](const TempFolder& place) {
+      return train::read_checkpoint(place / "run/best.safetensors").tensors;
+    };
+    const NamedTensors wanted_best = best(whole_folder), found_best = best(folder);
+    CHECK(found_best.size() == wanted_best.size());
+    for (const auto& [name, tensor] : wanted_best)
+      CHECK(values(found_best.at(name)) == values(tensor));
   }
+}
+
+TEST_CASE("a model large enough to share between threads goes on bit by bit", "[unit]") {
+  const int threads = num_threads();
+  const TempFolder folder;
+  const auto run = [&](std::int64_t steps, int count, const std::string& place) {
+    set_num_threads(count);
+    nn::LanguageModel model(Generator(3), {.vocab = 64,
+                                           .context = 40,
+                                           .width = 64,
+                                           .layers = 1,
+                                           .heads = 4,
+                                           .dropout = 0.1,
+                                           .attention = nn::Mgk{}});
+    optim::AdamW adam(model.parameters());
+    Generator rng(1);
+    data::TextWindows windows(randint(0, 64, {2000}, rng), {.length = 40, .batch = 8, .seed = 5});
+    train::Trainer trainer(model, adam, optim::Constant{.lr = 1e-3},
+                           {.steps = steps,
+                            .folder = place,
+                            .resume = true,
+                            .tensorboard = false,
+                            .progress = nullptr});
+    trainer.track("windows", windows);
+    trainer.run([&] {
+      const data::TextBatch batch = windows.next();
+      return cross_entropy(model(batch.input), batch.target);
+    });
+    set_num_threads(threads);
+    return weights(model);
+  };
+  const auto whole = run(6, 1, folder / "whole");
+  run(3, 3, folder / "parts");
+  CHECK(run(6, 2, folder / "parts") == whole);
+}
+
+TEST_CASE("a checkpoint keeps the sign of zero", "[unit]") {
+  const auto bits = [](const Tensor& x) { return std::signbit(x.item()); };
+  nn::Linear model(Generator(1), {.in = 1, .out = 1, .bias = false});
+  optim::AdamW adam(model.parameters());
+  square(model(ones({1, 1}))).sum().backward();
+  adam.step(0.1);
+  NamedTensors state = adam.state_dict();
+  state.at("weight.first_moment") = full({1, 1}, -0.0);
+  adam.load_state_dict(state);
+  CHECK(bits(adam.state_dict().at("weight.first_moment")));
+  optim::Ema ema(model.parameters(), {.decay = 0.5});
+  {
+    const NoGrad no_grad;
+    model.weight.copy_(full({1, 1}, -0.0));
+  }
+  { const optim::Ema::Applied averaged(ema); }
+  CHECK(bits(model.weight.detach()));
 }
 
 TEST_CASE("a crash loses the steps since the last checkpoint and nothing else", "[unit]") {
@@ -262,12 +325,30 @@ TEST_CASE("resume refuses another model, other settings, other data, other weigh
   CHECK(error([](TrainerOptions& o) {
           o.config = {{"depth", "2"}};
         }).find("depth was unset, now 2; width was 8, now unset") != std::string::npos);
+  CHECK(error([](TrainerOptions& o) { o.clip = 1; }).find("trainer.clip was 0, now 1") !=
+        std::string::npos);
+  CHECK(error([](TrainerOptions& o) {
+          o.accumulate = 2;
+        }).find("trainer.accumulate was 1, now 2") != std::string::npos);
   CHECK(error([](TrainerOptions& o) { o.ema_decay = 0.9; }) ==
         "resume: '" + path + "' was written without averaged weights; this run is with them");
 
+  // The same model under another optimiser: its weights were loaded, and go back.
+  Setup with_sgd;
+  const auto before = weights(with_sgd.model);
+  optim::Sgd plain(with_sgd.model.parameters());
+  options.progress = nullptr;
+  options.steps = 20;
+  train::Trainer second(with_sgd.model, plain, optim::Constant{}, options);
+  second.track("windows", with_sgd.windows);
+  CHECK(message_of([&] {
+          second.run([&] { return with_sgd.loss(); });
+        }).starts_with("Sgd: the state is that of another optimiser"));
+  CHECK(weights(with_sgd.model) == before);
+  CHECK(with_sgd.windows.position() == 0);
+
   nn::Linear other(Generator(1), {.in = 1, .out = 1});
   optim::Sgd sgd(other.parameters());
-  options.progress = nullptr;
   options.tensorboard = false;
   train::Trainer trainer(other, sgd, optim::Constant{}, options);
   const auto loss = [&] { return other(ones({1, 1})).sum(); };
@@ -321,8 +402,8 @@ TEST_CASE("plain lines when piped: loss, validation, rate, time left", "[unit]")
   }
   const std::string text = read_bytes(path);
   CHECK(std::count(text.begin(), text.end(), '\n') == 2);
-  CHECK(text.starts_with("line           2/4  loss 2.000  lr 0.0e+00  dev 0.500  "));
-  CHECK(text.find(" tok/s  0:00 left\n") != std::string::npos);
+  CHECK(text.starts_with("line           2/4  loss 2.000  lr 0.0e+00  "));
+  CHECK(text.find(" tok/s  dev 0.500  0:00 left\n") != std::string::npos);
 }
 
 TEST_CASE("a NaN gradient under a finite loss is not stepped in, clipped or not", "[unit]") {
@@ -366,6 +447,7 @@ TEST_CASE("a folder with a run is not overwritten by accident", "[unit]") {
   CHECK(read_bytes(path) == before);
   write_bytes(folder / "run/checkpoint.safetensors.12-0.tmp", "left by a killed run");
   third.train({.folder = folder / "run", .overwrite = true});
+  CHECK(read_bytes(path + ".overwritten") == before);
   CHECK_FALSE(std::filesystem::exists(folder / "run/checkpoint.safetensors.12-0.tmp"));
 }
 

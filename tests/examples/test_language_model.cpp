@@ -60,7 +60,9 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
         "language_model --help");
   const std::string text = "--text=x";
   CHECK(error_of({text, "--attention", "hard"}) ==
-        "--attention: unknown choice; got 'hard'; needed one of softmax, mgk, smgk");
+        "--attention: unknown choice; got 'hard'; needed one of softmax, mgk, smgk, performer");
+  CHECK(error_of({text, "--features", "0"}) ==
+        "--features: out of range; got 0; needed 1 to 65,536");
   CHECK(error_of({text, "--heads", "0"}) == "--heads: out of range; got 0; needed 1 to 1,024");
   CHECK(error_of({text, "--dropout", "1"}) == "--dropout: out of range; got 1; needed 0 <= p < 1");
   CHECK(error_of({text, "--lr", "nan"}) == "--lr: out of range; got nan; needed 0 or more");
@@ -70,6 +72,11 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
   CHECK(error_of({text, "--steps", "many"}).starts_with("flags: "));
   CHECK(error_of({text, "--no-such-flag"}).starts_with("flags: "));
   CHECK(error_of({"generate"}).starts_with("flags: --from is required"));
+  const auto performer = parse_options({text, "--attention", "performer", "--dropout", "0.2"});
+  CHECK(performer.model.description() == "performer, 4 heads of 32, 128 features");
+  CHECK(performer.model.model(5).dropout == 0.2);
+  CHECK(performer.model.model(5).attention_dropout == 0.0);
+  CHECK(parse_options({text, "--dropout", "0.2"}).model.model(5).attention_dropout == 0.2);
   CHECK(parse_options({"--help"}).answer.find("--attention NAME") != std::string::npos);
   CHECK(parse_options({"generate", "--help"}).answer.find("--top-k K") != std::string::npos);
   CHECK(parse_options({"generate", "--from", "x", "--top-k", "5"}).generation.top_k == 5);
@@ -157,6 +164,23 @@ TEST_CASE("language_model: trains, writes, evaluates", "[unit]") {
             .err.starts_with("error: read_safetensors: cannot open 'nowhere'"));
   CHECK(run_program(folder, "generate --from run --top-p 2").err ==
         "error: generate: impossible top_p; got 2; needed 0 < top_p <= 1\n");
+}
+
+TEST_CASE("language_model: performer trains with dropout, resumes, writes", "[unit]") {
+  const TempFolder folder;
+  write_bytes(folder / "text", sample_text());
+  const std::string flags =
+      kTiny + " --attention performer --features 6 --dropout 0.1 --steps 20 --out run";
+  CHECK(run_program(folder, kTiny + " --attention performer --out x --steps 0").status == 2);
+  const Outcome trained = run_program(folder, flags);
+  INFO(trained.err);
+  REQUIRE(trained.status == 0);
+  const keymix::NamedTensors model = model_of(folder / "run/checkpoint.safetensors");
+  CHECK(model.at("decoder.blocks.0.attention.random_features").shape() == keymix::Shape{6, 4});
+  CHECK(run_program(folder, "generate --from run --prompt 'to be' --length 12")
+            .out.starts_with("to be"));
+  CHECK(run_program(folder, flags + " --resume --features 7").err.find("features was 6, now 7") !=
+        std::string::npos);
 }
 
 TEST_CASE("language_model: bad places and texts end in an error, not in a training", "[unit]") {

@@ -163,7 +163,7 @@ TEST_CASE("performer's error falls with the features, as one over their root", "
 
 TEST_CASE("performer's kernel is unbiased, and orthogonal directions vary less", "[unit]") {
   // x . y = 0.5, ||x|| = ||y|| = 1: exp(0.5), estimated by 4 features in 4 dimensions.
-  const std::int64_t draws = 4000, width = 4, features = 4;
+  constexpr std::size_t draws = 4000, width = 4, features = 4;
   const std::vector<double> x{1, 0, 0, 0}, y{0.5, std::sqrt(0.75), 0, 0};
   const auto estimate = [&](const std::vector<double>& omega) {
     double sum = 0;
@@ -176,7 +176,7 @@ TEST_CASE("performer's kernel is unbiased, and orthogonal directions vary less",
   };
   const auto moments = [&](const std::function<std::vector<double>()>& draw) {
     double sum = 0, squares = 0;
-    for (std::int64_t i = 0; i < draws; ++i) {
+    for (std::size_t i = 0; i < draws; ++i) {
       const double value = estimate(draw());
       sum += value;
       squares += value * value;

@@ -168,9 +168,10 @@ Gathered read_triangle(const Tensor& log_query, const Keys& keys) {
 
 // Whether each key's exponents are near the largest of their features; hidden keys do not count.
 bool is_safe(const Keys& keys) {
-  const Tensor log = keys.log.detach();
-  const Tensor visible = where(log < kNothing, keys.shift, log);
-  return (keys.shift - visible.min({-2}, {.keepdim = true})).max().item() <= kSafeSpread;
+  const double least = std::exp(-kSafeSpread);
+  const Tensor weight = keys.weight.detach();
+  if (weight.min().item() >= least) return true;
+  return where(keys.log.detach() < kNothing, 1, weight).min().item() >= least;
 }
 
 // Query i sees keys 0 to i. A later key, which it does not see, must not make those that it sees
@@ -200,8 +201,9 @@ Tensor attend_to_all(const Positions& at, std::optional<Summary>& past) {
   return quotient(read(at.query, *past));
 }
 
-// Query i sees the past and keys 0 to i.
-Tensor attend_causally(const Positions& at, std::optional<Summary>& past) {
+// Query i sees the past and keys 0 to i. Whether these shall belong to the past afterwards is
+// `remember`.
+Tensor attend_causally(const Positions& at, std::optional<Summary>& past, bool remember) {
   const TensorList query = split(at.query, kChunk, -2), key = split(at.key, kChunk, -2),
                    value = split(at.value, kChunk, -2);
   TensorList outs;
@@ -209,6 +211,7 @@ Tensor attend_causally(const Positions& at, std::optional<Summary>& past) {
     const Keys keys(key[c], value[c]);
     const Gathered within = read_prefixes(query[c], keys);
     outs.push_back(quotient(past ? read(query[c], *past) + within : within));
+    if (c + 1 == query.size() && !remember) break;
     const Summary here = summarise(keys);
     past = past ? *past + here : here;
   }
@@ -226,9 +229,9 @@ Tensor attend_causally_aligned(Positions at) {
     at.key = key[1];
     at.value = value[1];
   }
-  if (keys >= queries) return attend_causally(at, past);
+  if (keys >= queries) return attend_causally(at, past, false);
   at.query = split(at.query, {queries - keys, keys}, -2)[1];
-  const Tensor out = attend_causally(at, past);
+  const Tensor out = attend_causally(at, past, false);
   return pad(out, {{queries - keys, 0}, {0, 0}});
 }
 
@@ -311,7 +314,7 @@ Tensor PerformerCore::step(const AttentionInput& in, AttentionState& state) {
       in, all_valid.defined() ? all_valid.slice(1, state.length, end) : Tensor(), random_features);
   std::optional<Summary> past;
   if (own->sums.defined()) past = Summary{own->sums, own->shift};
-  const Tensor out = in.mask.causal ? attend_causally(at, past) : attend_to_all(at, past);
+  const Tensor out = in.mask.causal ? attend_causally(at, past, true) : attend_to_all(at, past);
   own->sums = past->sums;
   own->shift = past->shift;
   own->length = end;

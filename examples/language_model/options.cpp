@@ -56,6 +56,7 @@ void check_training(const TrainOptions& training) {
   check_range("--batch", training.batch, 1, 1'000'000);
   check_range("--warmup", training.warmup, 0, training.steps - 1);
   check_range("--eval-every", training.eval_every, 1, 1'000'000'000);
+  check_range("--redraw", training.redraw, 0, 1'000'000'000);
   for (const auto& [flag, value] : {std::pair{"--lr", training.lr},
                                     {"--weight-decay", training.weight_decay},
                                     {"--clip", training.clip}})
@@ -96,6 +97,8 @@ void add_training_flags(CLI::App& app, Options& options) {
   train("--warmup", training.warmup, "steps of linear warm-up", "N");
   train("--weight-decay", training.weight_decay, "of matrices", "X");
   train("--clip", training.clip, "largest norm of the gradients; 0: no clipping", "X");
+  train("--redraw", training.redraw, "steps between new random features of performer; 0: never",
+        "N");
   train("--eval-every", training.eval_every, "steps between evaluations and checkpoints", "N");
   train("--seed", training.seed, "of weights and windows", "N");
   const Adder run{app, "Run"};
@@ -223,6 +226,9 @@ Options parse_options(const std::vector<std::string>& arguments) {
   } else {
     check_model(options.model);
     check_training(options.training);
+    keymix::check(options.training.redraw == 0 || options.model.attention == "performer",
+                  "--redraw: no effect; got {} attention; needed --attention performer",
+                  options.model.attention);
   }
   return options;
 }

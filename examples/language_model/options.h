@@ -40,6 +40,7 @@ struct TrainOptions {
   double lr = 1e-3;
   double weight_decay = 0.1;
   double clip = 1.0;
+  std::int64_t redraw = 0;  // steps between new random features of performer; 0: never
   std::uint64_t seed = 1;
 };
 

@@ -10,7 +10,7 @@
 //   phi_f(x) = exp(omega_f . x - ||x||^2 / 2) / sqrt(m)      E[phi(x) . phi(y)] = exp(x . y)
 //   out_i    = sum_j phi(x_i) . phi(y_j) v_j / sum_j phi(x_i) . phi(y_j)
 //
-// (Lemma 1 and eq. 4). The features are positive, so no denominator comes near 0 by cancellation.
+// (eqs. 5, 7 and 4 there). The features are positive, so no denominator comes near 0 by cancellation.
 // The sums over j do not depend on i: phi(K)^T V, or prefix sums of it under a causal mask
 // (appendix B.1), stand for the N x N weights. Directions are orthogonal in blocks of D
 // (section 2.4), which lowers the variance and leaves the estimate unbiased.

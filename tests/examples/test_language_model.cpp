@@ -63,6 +63,10 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
         "--attention: unknown choice; got 'hard'; needed one of softmax, mgk, smgk, performer");
   CHECK(error_of({text, "--features", "0"}) ==
         "--features: out of range; got 0; needed 1 to 65,536");
+  CHECK(error_of({text, "--redraw", "100"}) ==
+        "--redraw: no effect; got softmax attention; needed --attention performer");
+  CHECK(error_of({text, "--attention", "performer", "--redraw", "-1"}) ==
+        "--redraw: out of range; got -1; needed 0 to 1,000,000,000");
   CHECK(error_of({text, "--heads", "0"}) == "--heads: out of range; got 0; needed 1 to 1,024");
   CHECK(error_of({text, "--dropout", "1"}) == "--dropout: out of range; got 1; needed 0 <= p < 1");
   CHECK(error_of({text, "--lr", "nan"}) == "--lr: out of range; got nan; needed 0 or more");
@@ -235,7 +239,9 @@ int signalled_after(const TempFolder& folder, const std::string& arguments, int 
 TEST_CASE("language_model: Ctrl-C saves, says how to go on, and loses nothing", "[slow]") {
   const TempFolder folder;
   write_bytes(folder / "text", sample_text());
-  const std::string arguments = kTiny + " --steps 3000 --eval-every 1000 --out ";
+  const std::string more =
+      GENERATE("", " --attention performer --features 6 --redraw 7 --dropout 0.1");
+  const std::string arguments = kTiny + more + " --steps 3000 --eval-every 1000 --out ";
   REQUIRE(run_program(folder, arguments + "whole").status == 0);
   // A run may end, or not have begun, before the signal comes: then again, with another pause.
   int status = 0;

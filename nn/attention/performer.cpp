@@ -160,10 +160,12 @@ Gathered read(const Tensor& log_query, const Summary& keys) {
 Gathered read_triangle(const Tensor& log_query, const Keys& keys) {
   const Weights query(log_query, keys.shift);
   const Tensor sums = matmul(tril(matmul(query.weight, keys.weight.transpose(-2, -1))), keys.value);
-  // The largest key may be one that a query does not see: denominators are brought back to 1.
+  // The largest key may be one that a query does not see: denominators are brought back to 1. A
+  // query that sees nothing says so by its scale, and does not weigh against the past.
   const Tensor denominator = sums.detach().slice(-1, -1, std::nullopt);
-  const Tensor unit = where(denominator > 0, denominator, 1);
-  return {sums / unit, query.scale + log(unit)};
+  const Tensor sees = denominator > 0;
+  const Tensor unit = where(sees, denominator, 1);
+  return {sums / unit, where(sees, query.scale + log(unit), kNothing)};
 }
 
 // Whether each key's exponents are near the largest of their features; hidden keys do not count.

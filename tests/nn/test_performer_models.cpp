@@ -77,9 +77,9 @@ TEST_CASE("performer's features are a buffer: of its seed, saved, loaded, redraw
 TEST_CASE("redraw_features reaches every core of a model, and no other", "[unit]") {
   nn::LanguageModel model(Generator(1), small(6));
   const auto copies = [&] {
-    std::vector<std::vector<double>> all;
-    for (const nn::Buffer& buffer : model.buffers()) all.push_back(values(buffer.tensor));
-    return all;
+    std::vector<std::vector<double>> copied;
+    for (const nn::Buffer& buffer : model.buffers()) copied.push_back(values(buffer.tensor));
+    return copied;
   };
   const auto first = copies();
   REQUIRE(first.size() == 2);

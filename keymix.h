@@ -16,6 +16,7 @@
 #include "keymix/core/tensor.h"
 #include "keymix/nn/attention/cores.h"
 #include "keymix/nn/attention/multi_head.h"
+#include "keymix/nn/attention/performer.h"
 #include "keymix/nn/data/collate.h"
 #include "keymix/nn/data/idx.h"
 #include "keymix/nn/data/loader.h"

@@ -18,7 +18,7 @@ namespace {
 namespace nn = keymix::nn;
 using flags::check_range;
 
-const std::vector<std::string> kAttentions = {"softmax", "mgk", "smgk"};
+const std::vector<std::string> kAttentions = {"softmax", "mgk", "smgk", "performer"};
 
 template <typename T>
 T number_of(const keymix::Metadata& metadata, const std::string& name) {
@@ -40,6 +40,7 @@ void check_model(const ModelOptions& model) {
   check_range("--heads", model.heads, 1, 1024);
   check_range("--head-dim", model.head_dim, 1, 65536);
   check_range("--components", model.components, 1, 64);
+  check_range("--features", model.features, 1, 65536);
   check_range("--layers", model.layers, 1, 1000);
   check_range("--width", model.width, 1, 65536);
   check_range("--context", model.context, 1, 1'000'000);
@@ -55,6 +56,7 @@ void check_training(const TrainOptions& training) {
   check_range("--batch", training.batch, 1, 1'000'000);
   check_range("--warmup", training.warmup, 0, training.steps - 1);
   check_range("--eval-every", training.eval_every, 1, 1'000'000'000);
+  check_range("--redraw", training.redraw, 0, 1'000'000'000);
   for (const auto& [flag, value] : {std::pair{"--lr", training.lr},
                                     {"--weight-decay", training.weight_decay},
                                     {"--clip", training.clip}})
@@ -74,10 +76,11 @@ struct Adder {
 
 void add_training_flags(CLI::App& app, Options& options) {
   const Adder model{app, "Model"};
-  model("--attention", options.model.attention, "softmax, mgk or smgk", "NAME");
+  model("--attention", options.model.attention, "softmax, mgk, smgk or performer", "NAME");
   model("--heads", options.model.heads, "attention heads", "N");
   model("--head-dim", options.model.head_dim, "width of a head", "N");
   model("--components", options.model.components, "keys per mixture, of mgk and smgk", "M");
+  model("--features", options.model.features, "random features of performer", "N");
   model("--layers", options.model.layers, "blocks", "N");
   model("--width", options.model.width, "width of the model", "N");
   model("--context", options.model.context, "characters it sees", "N");
@@ -94,6 +97,8 @@ void add_training_flags(CLI::App& app, Options& options) {
   train("--warmup", training.warmup, "steps of linear warm-up", "N");
   train("--weight-decay", training.weight_decay, "of matrices", "X");
   train("--clip", training.clip, "largest norm of the gradients; 0: no clipping", "X");
+  train("--redraw", training.redraw, "steps between new random features of performer; 0: never",
+        "N");
   train("--eval-every", training.eval_every, "steps between evaluations and checkpoints", "N");
   train("--seed", training.seed, "of weights and windows", "N");
   const Adder run{app, "Run"};
@@ -125,6 +130,7 @@ nn::LanguageModelOptions ModelOptions::model(std::int64_t vocab) const {
   nn::AttentionOptions core = nn::Softmax{};
   if (attention == "mgk") core = nn::Mgk{.components = components, .mixing = mixing};
   if (attention == "smgk") core = nn::Smgk{.components = components, .mixing = mixing};
+  if (attention == "performer") core = nn::Performer{.features = features};
   return {.vocab = vocab,
           .context = context,
           .width = width,
@@ -132,27 +138,33 @@ nn::LanguageModelOptions ModelOptions::model(std::int64_t vocab) const {
           .heads = heads,
           .head_dim = head_dim,
           .dropout = dropout,
-          .attention_dropout = dropout,
+          .attention_dropout = attention == "performer" ? 0.0 : dropout,
           .attention = core,
           .positions = rotary ? nn::rotary : nn::learned};
 }
 
 std::string ModelOptions::description() const {
   std::string text = fmt::format("{}, {} heads of {}", attention, heads, head_dim);
-  if (attention != "softmax") text += fmt::format(", {} keys each", components);
+  if (attention == "performer")
+    text += fmt::format(", {} features", features);
+  else if (attention != "softmax")
+    text += fmt::format(", {} keys each", components);
   return text;
 }
 
 keymix::Metadata ModelOptions::metadata() const {
-  return {{"attention", attention},
-          {"heads", std::to_string(heads)},
-          {"head_dim", std::to_string(head_dim)},
-          {"components", std::to_string(components)},
-          {"layers", std::to_string(layers)},
-          {"width", std::to_string(width)},
-          {"context", std::to_string(context)},
-          {"dropout", fmt::format("{}", dropout)},
-          {"rotary", rotary ? "1" : "0"}};
+  keymix::Metadata metadata{{"attention", attention},
+                            {"heads", std::to_string(heads)},
+                            {"head_dim", std::to_string(head_dim)},
+                            {"components", std::to_string(components)},
+                            {"layers", std::to_string(layers)},
+                            {"width", std::to_string(width)},
+                            {"context", std::to_string(context)},
+                            {"dropout", fmt::format("{}", dropout)},
+                            {"rotary", rotary ? "1" : "0"}};
+  // Checkpoints of the other attentions are what they were before there was a performer.
+  if (attention == "performer") metadata["features"] = std::to_string(features);
+  return metadata;
 }
 
 ModelOptions ModelOptions::from_metadata(const keymix::Metadata& metadata) {
@@ -169,6 +181,8 @@ ModelOptions ModelOptions::from_metadata(const keymix::Metadata& metadata) {
                        .context = number_of<std::int64_t>(metadata, "context"),
                        .dropout = number_of<double>(metadata, "dropout"),
                        .rotary = number_of<std::int64_t>(metadata, "rotary") != 0};
+  if (options.attention == "performer")
+    options.features = number_of<std::int64_t>(metadata, "features");
   check_model(options);
   return options;
 }
@@ -212,6 +226,9 @@ Options parse_options(const std::vector<std::string>& arguments) {
   } else {
     check_model(options.model);
     check_training(options.training);
+    keymix::check(options.training.redraw == 0 || options.model.attention == "performer",
+                  "--redraw: no effect; got {} attention; needed --attention performer",
+                  options.model.attention);
   }
   return options;
 }

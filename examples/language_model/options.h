@@ -11,15 +11,16 @@ namespace language_model {
 // What a model is made of. It is kept, by name, in checkpoints, from which a model can be built
 // again.
 struct ModelOptions {
-  std::string attention = "softmax";  // softmax, mgk or smgk
+  std::string attention = "softmax";  // softmax, mgk, smgk or performer
   std::int64_t heads = 4;
   std::int64_t head_dim = 32;
   std::int64_t components = 2;  // of mgk and smgk
+  std::int64_t features = 128;  // of performer
   std::int64_t layers = 4;
   std::int64_t width = 128;
   std::int64_t context = 64;
-  double dropout = 0.0;
-  bool rotary = false;  // rotary positions instead of learned ones
+  double dropout = 0.0;  // of attention weights too, where there are any: not in performer
+  bool rotary = false;   // rotary positions instead of learned ones
 
   keymix::nn::LanguageModelOptions model(std::int64_t vocab) const;
   std::string description() const;  // "mgk, 2 heads of 32, 2 keys each"
@@ -39,6 +40,7 @@ struct TrainOptions {
   double lr = 1e-3;
   double weight_decay = 0.1;
   double clip = 1.0;
+  std::int64_t redraw = 0;  // steps between new random features of performer; 0: never
   std::uint64_t seed = 1;
 };
 

@@ -62,6 +62,7 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
   config["lr"] = fmt::format("{}", training.lr);
   config["weight_decay"] = fmt::format("{}", training.weight_decay);
   config["seed"] = std::to_string(training.seed);
+  if (training.redraw > 0) config["redraw"] = std::to_string(training.redraw);
 
   train::Trainer trainer(
       model, adam, rate,
@@ -80,6 +81,9 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
   trainer.track("windows", windows);
   trainer.validate("validation", [&] { return mean_loss(model, corpus.validation); });
   return trainer.run([&] {
+    // The windows' position is the step, in a run that goes on too.
+    if (training.redraw > 0 && windows.position() > 0 && windows.position() % training.redraw == 0)
+      nn::redraw_features(model);
     const data::TextBatch batch = windows.next();
     return cross_entropy(model(batch.input), batch.target);
   });

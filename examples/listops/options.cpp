@@ -32,7 +32,7 @@ constexpr std::int64_t kMostHeads = 1'024;
 struct Flags {
   std::string setting = "short";
   std::vector<std::string> models;
-  std::optional<std::int64_t> heads, components, warmup, max_length;
+  std::optional<std::int64_t> heads, components, features, warmup, max_length;
   std::string mixing = "softmax", mixing_shared = "layer", positions = "learned";
   std::optional<std::uint64_t> data_seed;
   bool no_verify = false;
@@ -122,14 +122,16 @@ void add_model_flags(CLI::App& app, Flags& flags) {
   const auto add = [&](const char* name, auto& value, const char* what, const char* type) {
     return app.add_option(name, value, what)->type_name(type)->group("Model");
   };
-  add("--model", flags.models, "softmax, mgk, smgk or all; may be repeated", "NAME")
+  add("--model", flags.models, "softmax, mgk, smgk, performer or all; may be repeated", "NAME")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
       ->delimiter(',')
       ->default_str("softmax,mgk");
-  add("--heads", flags.heads, "attention heads", "N")->default_str("softmax 8, mixtures 4");
+  add("--heads", flags.heads, "attention heads", "N")->default_str("mixtures 4, others 8");
   add("--components", flags.components, "keys per head and position of a mixture", "N")
       ->default_str("2");
+  add("--features", flags.features, "random features per head of performer", "N")
+      ->default_str("128");
   add("--mixing", flags.mixing, "mixing weights: clamp (the paper's), softmax or uniform", "KIND");
   add("--mixing-shared", flags.mixing_shared, "mixing weights per layer or per head", "WHAT");
   add("--layers", classifier.layers, "transformer blocks", "N");
@@ -138,7 +140,8 @@ void add_model_flags(CLI::App& app, Flags& flags) {
   add("--mlp", classifier.mlp, "hidden features of the feed-forward parts", "N");
   add("--positions", flags.positions, "learned or sinusoidal", "KIND");
   add("--dropout", classifier.dropout, "probability of dropping a feature", "P");
-  add("--attention-dropout", classifier.attention_dropout, "… an attention weight", "P");
+  add("--attention-dropout", classifier.attention_dropout,
+      "… an attention weight; performer has none", "P");
 }
 
 void add_training_flags(CLI::App& app, Flags& flags) {
@@ -239,20 +242,28 @@ void check_classifier(Flags& flags) {
 
 // The models asked for, each once, in a fixed order.
 std::vector<ModelOptions> make_models(const CLI::App& app, const Flags& flags) {
-  static const std::vector<std::string> names = {"softmax", "mgk", "smgk"};
-  std::array<bool, 3> wanted = {flags.models.empty(), flags.models.empty(), false};
+  static const std::vector<std::string> names = {"softmax", "mgk", "smgk", "performer"};
+  std::array<bool, 4> wanted = {flags.models.empty(), flags.models.empty(), false, false};
   for (const std::string& word : flags.models) {
     if (word == "all")
       wanted.fill(true);
     else
-      wanted[choice("--model", word, {"softmax", "mgk", "smgk", "all"})] = true;
+      wanted[choice("--model", word, {"softmax", "mgk", "smgk", "performer", "all"})] = true;
   }
   for (const char* flag : {"--components", "--mixing", "--mixing-shared"})
     keymix::check(app.count(flag) == 0 || wanted[1] || wanted[2],
-                  "{}: no effect; got softmax attention alone; needed --model mgk or smgk", flag);
+                  "{}: no effect; got no mixture of keys; needed --model mgk or smgk", flag);
+  keymix::check(app.count("--features") == 0 || wanted[3],
+                "--features: no effect; got other models alone; needed --model performer");
+  keymix::check(
+      app.count("--attention-dropout") == 0 || wanted[0] || wanted[1] || wanted[2],
+      "--attention-dropout: no effect; got performer alone, which has no attention weights; needed "
+      "another model beside it");
 
   const std::int64_t components = flags.components.value_or(2);
   check_range("--components", components, 1, 64);
+  const std::int64_t features = flags.features.value_or(128);
+  check_range("--features", features, 1, kMostWidth);
   if (flags.heads) check_range("--heads", *flags.heads, 1, kMostHeads);
   const nn::Mixing mixing = {
       .kind = std::array{nn::clamp_weights, nn::softmax_weights, nn::uniform_weights}[choice(
@@ -260,15 +271,17 @@ std::vector<ModelOptions> make_models(const CLI::App& app, const Flags& flags) {
       .shared = std::array{
           nn::per_layer,
           nn::per_head}[choice("--mixing-shared", flags.mixing_shared, {"layer", "head"})]};
-  const std::array<nn::AttentionOptions, 3> attention = {
+  const std::array<nn::AttentionOptions, 4> attention = {
       nn::Softmax{}, nn::Mgk{.components = components, .mixing = mixing},
-      nn::Smgk{.components = components, .mixing = mixing}};
+      nn::Smgk{.components = components, .mixing = mixing}, nn::Performer{.features = features}};
 
   std::vector<ModelOptions> models;
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (!wanted[i]) continue;
-    ModelOptions model{names[i], i == 0 ? 1 : components, flags.classifier};
-    model.classifier.heads = flags.heads.value_or(i == 0 ? 8 : 4);
+    const bool mixture = i == 1 || i == 2;
+    ModelOptions model{names[i], mixture ? components : 1, flags.classifier};
+    model.classifier.heads = flags.heads.value_or(mixture ? 4 : 8);
+    if (names[i] == "performer") model.classifier.attention_dropout = 0;
     model.classifier.attention = attention[i];
     models.push_back(std::move(model));
   }

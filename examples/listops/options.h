@@ -22,9 +22,9 @@ struct DataOptions {
   bool generated() const { return folder.empty() && train.empty(); }
 };
 
-// One model to train: softmax attention, or a mixture of keys.
+// One model to train: softmax attention, a mixture of keys, or random features.
 struct ModelOptions {
-  std::string name;             // softmax, mgk or smgk
+  std::string name;             // softmax, mgk, smgk or performer
   std::int64_t components = 1;  // keys per head and position
   keymix::nn::ClassifierOptions classifier;
 

@@ -27,14 +27,18 @@ std::unique_ptr<AttentionState> AttentionCore::make_state(std::int64_t capacity)
   return state;
 }
 
-Tensor AttentionCore::step(const AttentionInput& in, AttentionState& state) {
+void AttentionCore::check_step(const AttentionInput& in, const AttentionState& state) const {
   check(!grad_enabled() || !in.query.requires_grad(),
         "step '{}': decoding keeps no gradients; the query requires one; needed NoGrad",
         scope().path());
-  const std::int64_t end = state.length + in.value.size(2);
-  check(end <= state.capacity,
+  check(state.length + in.value.size(2) <= state.capacity,
         "step '{}': the state is full; got {} positions after {}; needed at most {} in all",
         scope().path(), in.value.size(2), state.length, state.capacity);
+}
+
+Tensor AttentionCore::step(const AttentionInput& in, AttentionState& state) {
+  check_step(in, state);
+  const std::int64_t end = state.length + in.value.size(2);
   const NoGrad no_grad;
   AttentionInput all_so_far = in;
   state.keys.resize(in.keys.size());

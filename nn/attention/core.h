@@ -78,6 +78,9 @@ class AttentionCore : public Module {
   const AttentionGeometry& geometry() const { return geometry_; }
 
  protected:
+  // Throws step()'s Errors.
+  void check_step(const AttentionInput& in, const AttentionState& state) const;
+
   // As flops(), for `score_products` products of queries and keys.
   double product_flops(std::int64_t batch, std::int64_t queries, std::int64_t keys,
                        std::int64_t score_products) const;

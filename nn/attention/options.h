@@ -3,6 +3,7 @@
 //   .attention = nn::Softmax{}
 //   .attention = nn::Mgk{.components = 2, .mixing = {.kind = nn::softmax_weights}}
 //   .attention = nn::Smgk{.components = 3}
+//   .attention = nn::Performer{.features = 128}
 //   .attention = nn::core<MyCore>({…})
 //
 // Mgk and Smgk are the mixtures of Gaussian keys of "Improving Transformers with Probabilistic
@@ -59,6 +60,12 @@ struct Smgk {
   bool learn_variance = false;
 };
 
+// Softmax attention estimated by random features, in time linear in the length
+// (nn/attention/performer.h).
+struct Performer {
+  std::int64_t features = 0;  // per head; 0: D ln D, the growth that the paper's theory asks for
+};
+
 class AttentionOptions {
  public:
   using MakeCore = std::function<std::unique_ptr<AttentionCore>(Scope, const AttentionGeometry&)>;
@@ -66,6 +73,7 @@ class AttentionOptions {
   AttentionOptions(Softmax options = {});
   AttentionOptions(Mgk options);
   AttentionOptions(Smgk options);
+  AttentionOptions(Performer options);
   explicit AttentionOptions(MakeCore make_core) : make_core_(std::move(make_core)) {}
 
   std::unique_ptr<AttentionCore> make_core(Scope scope, const AttentionGeometry& geometry) const {

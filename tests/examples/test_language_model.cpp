@@ -62,7 +62,13 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
         "language_model --help");
   const std::string text = "--text=x";
   CHECK(error_of({text, "--attention", "hard"}) ==
-        "--attention: unknown choice; got 'hard'; needed one of softmax, mgk, smgk");
+        "--attention: unknown choice; got 'hard'; needed one of softmax, mgk, smgk, performer");
+  CHECK(error_of({text, "--features", "0"}) ==
+        "--features: out of range; got 0; needed 1 to 65,536");
+  CHECK(error_of({text, "--redraw", "100"}) ==
+        "--redraw: no effect; got softmax attention; needed --attention performer");
+  CHECK(error_of({text, "--attention", "performer", "--redraw", "-1"}) ==
+        "--redraw: out of range; got -1; needed 0 to 1,000,000,000");
   CHECK(error_of({text, "--heads", "0"}) == "--heads: out of range; got 0; needed 1 to 1,024");
   CHECK(error_of({text, "--dropout", "1"}) == "--dropout: out of range; got 1; needed 0 <= p < 1");
   CHECK(error_of({text, "--lr", "nan"}) == "--lr: out of range; got nan; needed 0 or more");
@@ -72,6 +78,11 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
   CHECK(error_of({text, "--steps", "many"}).starts_with("flags: "));
   CHECK(error_of({text, "--no-such-flag"}).starts_with("flags: "));
   CHECK(error_of({"generate"}).starts_with("flags: --from is required"));
+  const auto performer = parse_options({text, "--attention", "performer", "--dropout", "0.2"});
+  CHECK(performer.model.description() == "performer, 4 heads of 32, 128 features");
+  CHECK(performer.model.model(5).dropout == 0.2);
+  CHECK(performer.model.model(5).attention_dropout == 0.0);
+  CHECK(parse_options({text, "--dropout", "0.2"}).model.model(5).attention_dropout == 0.2);
   CHECK(parse_options({"--help"}).answer.find("--attention NAME") != std::string::npos);
   CHECK(parse_options({"generate", "--help"}).answer.find("--top-k K") != std::string::npos);
   CHECK(parse_options({"generate", "--from", "x", "--top-k", "5"}).generation.top_k == 5);
@@ -192,6 +203,22 @@ TEST_CASE("language_model: every core, with learned and with rotary positions", 
     }
 }
 
+TEST_CASE("language_model: performer trains with dropout, resumes, writes", "[unit]") {
+  const TempFolder folder;
+  write_bytes(folder / "text", sample_text());
+  const std::string flags =
+      kTiny + " --attention performer --features 6 --dropout 0.1 --steps 20 --out run";
+  const Outcome trained = run_program(folder, flags);
+  INFO(trained.err);
+  REQUIRE(trained.status == 0);
+  const keymix::NamedTensors model = model_of(folder / "run/checkpoint.safetensors");
+  CHECK(model.at("decoder.blocks.0.attention.random_features").shape() == keymix::Shape{6, 4});
+  CHECK(run_program(folder, "generate --from run --prompt 'to be' --length 12")
+            .out.starts_with("to be"));
+  CHECK(run_program(folder, flags + " --resume --features 7").err.find("features was 6, now 7") !=
+        std::string::npos);
+}
+
 TEST_CASE("language_model: bad places and texts end in an error, not in a training", "[unit]") {
   const TempFolder folder;
   write_bytes(folder / "text", sample_text());
@@ -280,7 +307,9 @@ int signalled_after(
 TEST_CASE("language_model: Ctrl-C saves, says how to go on, and loses nothing", "[slow]") {
   const TempFolder folder;
   write_bytes(folder / "text", sample_text());
-  const std::string arguments = kTiny + " --steps 3000 --eval-every 1000 --out ";
+  const std::string more =
+      GENERATE("", " --attention performer --features 6 --redraw 7 --dropout 0.1");
+  const std::string arguments = kTiny + more + " --steps 3000 --eval-every 1000 --out ";
   REQUIRE(run_program(folder, arguments + "whole").status == 0);
   // A run may end, or not have begun, before the signal comes: then again, with another pause.
   int status = 0;

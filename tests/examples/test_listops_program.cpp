@@ -147,8 +147,16 @@ TEST_CASE("listops program: defaults", "[unit]") {
   CHECK(lra.models[0].classifier.attention_dropout == 0.1);
 
   const Options all = parse_options({"--model", "smgk,mgk", "--model", "all", "--heads", "2"});
-  REQUIRE(all.models.size() == 3);
+  REQUIRE(all.models.size() == 4);
   CHECK(all.models[2].label() == "smgk 2");
+  CHECK(all.models[3].label() == "performer 2");
+
+  const Options performer = parse_options({"--setting", "lra", "--model", "performer"});
+  REQUIRE(performer.models.size() == 1);
+  CHECK(performer.models[0].label() == "performer 8");
+  CHECK(performer.models[0].components == 1);
+  CHECK(performer.models[0].classifier.dropout == 0.1);
+  CHECK(performer.models[0].classifier.attention_dropout == 0.0);
 }
 
 TEST_CASE("listops program: wrong flags are named", "[unit]") {
@@ -164,7 +172,7 @@ TEST_CASE("listops program: wrong flags are named", "[unit]") {
        "--attention-dropout: not a probability; got 1; needed 0 <= p < 1"},
       {{"--dropout", "nan"}, "--dropout: not a probability; got nan; needed 0 <= p < 1"},
       {{"--model", "gpt"},
-       "--model: unknown choice; got 'gpt'; needed one of softmax, mgk, smgk, all"},
+       "--model: unknown choice; got 'gpt'; needed one of softmax, mgk, smgk, performer, all"},
       {{"--mixing", "hard"},
        "--mixing: unknown choice; got 'hard'; needed one of clamp, softmax, uniform"},
       {{"--mixing-shared", "model"},
@@ -182,7 +190,14 @@ TEST_CASE("listops program: wrong flags are named", "[unit]") {
       {{"--threads", "0"}, "--threads: out of range; got 0; needed 1 to 256"},
       {{"--max-length", "4"}, "--min-length: out of range; got 5; needed 1 to 4"},
       {{"--model", "softmax", "--components", "3"},
-       "--components: no effect; got softmax attention alone; needed --model mgk or smgk"},
+       "--components: no effect; got no mixture of keys; needed --model mgk or smgk"},
+      {{"--model", "performer", "--features", "0"},
+       "--features: out of range; got 0; needed 1 to 65,536"},
+      {{"--features", "64"},
+       "--features: no effect; got other models alone; needed --model performer"},
+      {{"--model", "performer", "--attention-dropout", "0.1"},
+       "--attention-dropout: no effect; got performer alone, which has no attention weights; "
+       "needed another model beside it"},
       {{"--train", "a.tsv"},
        "--train, --dev, --test: files are missing; got 1 of them; needed all three"},
       {{"--data", "a", "--train", "b", "--dev", "c", "--test", "d"},
@@ -209,6 +224,7 @@ TEST_CASE("listops program: help names every flag and its default", "[unit]") {
                            "[softmax,mgk]",
                            "--heads N",
                            "--components N",
+                           "--features N",
                            "--mixing KIND",
                            "[softmax]",
                            "--mixing-shared WHAT",

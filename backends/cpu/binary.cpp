@@ -93,8 +93,8 @@ HWY_EXPORT(find_float_binary_kernel);
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kBinaryNames = {"add", "sub",     "mul",    "div",
-                                                          "pow", "maximum", "minimum"};
+constexpr auto kBinaryNames =
+    std::to_array<std::string_view>({"add", "sub", "mul", "div", "pow", "maximum", "minimum"});
 
 template <typename T, typename Y, typename F>
 void zip_loop(std::int64_t n, void* y, const void* a, const void* b, F f) {

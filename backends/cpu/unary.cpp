@@ -182,11 +182,11 @@ HWY_EXPORT(find_float_kernel);
 
 namespace {
 
-constexpr std::array<std::string_view, 28> kUnaryNames = {
-    "neg",     "abs",   "sign", "square",    "reciprocal", "exp",    "expm1",
-    "log",     "log1p", "sqrt", "rsqrt",     "sin",        "cos",    "tanh",
-    "sigmoid", "relu",  "gelu", "gelu_tanh", "silu",       "elu",    "softplus",
-    "clamp",   "pow",   "erf",  "is_finite", "is_nan",     "is_inf", "logical_not"};
+constexpr auto kUnaryNames = std::to_array<std::string_view>(
+    {"neg",     "abs",   "sign", "square",    "reciprocal", "exp",    "expm1",
+     "log",     "log1p", "sqrt", "rsqrt",     "sin",        "cos",    "tanh",
+     "sigmoid", "relu",  "gelu", "gelu_tanh", "silu",       "elu",    "softplus",
+     "clamp",   "pow",   "erf",  "is_finite", "is_nan",     "is_inf", "logical_not"});
 
 std::string_view name_of(UnaryOp op) { return kUnaryNames[static_cast<std::size_t>(op)]; }
 

@@ -495,6 +495,7 @@ TEST_CASE("a loader's position is kept, and names and kinds of sources are check
   train::Trainer trainer(model, adam, optim::Constant{},
                          {.steps = 12,
                           .folder = folder / "run",
+                          .accumulate = 2,
                           .resume = true,
                           .tensorboard = false,
                           .progress = nullptr});

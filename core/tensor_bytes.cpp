@@ -80,7 +80,7 @@ Shape column_major_strides(const Shape& shape) {
 Tensor heap_tensor(const std::string& op, const Shape& shape, const Shape& strides, DType dtype) {
   const auto bytes = static_cast<std::size_t>(byte_count(shape, dtype).value());
   void* data = ::operator new(bytes, kAlignment, std::nothrow);
-  check(data != nullptr, "{}: out of memory; shape {} of {} needs {} bytes", op, shape,
+  check(data != nullptr, "{}: out of memory; shape {} of {}; needed {} bytes", op, shape,
         to_string(dtype), bytes);
   auto storage = std::make_shared<Storage>(data, bytes, cpu(),
                                            [data] { ::operator delete(data, kAlignment); });

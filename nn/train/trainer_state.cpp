@@ -102,8 +102,8 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
     positions.push_back(to_vector<std::int64_t>(place));
   }
   check(places.size() == tracked_.size(),
-        "resume: '{}' has positions of {} sources; this run tracks {}", path, places.size(),
-        tracked_.size());
+        "resume: '{}' has positions of {} sources; this run tracks {}; needed the same ones", path,
+        places.size(), tracked_.size());
   model_.load_state_dict(checkpoint.get("model"));
   optimizer_.load_state_dict(checkpoint.get("optimizer"));
   if (ema_) ema_->load_state_dict(ema);

@@ -162,9 +162,11 @@ TEST_CASE("a function that returns its input gets a history of its own", "[unit]
 TEST_CASE("mistakes inside a function", "[unit]") {
   const Tensor x = leaf({2});
   CHECK(message_of([&] { AsksTooMuch::apply(x).backward(); }) ==
-        "Function: constant 0 is missing or of another type; 1 were kept");
+        "Function: constant 0 is missing or of another type; forward kept 1; needed one of those, "
+        "as the type it had");
   const Saved nothing;
-  CHECK(message_of([&] { nothing[2]; }) == "Function: saved tensor 2 does not exist; 0 were saved");
+  CHECK(message_of([&] { nothing[2]; }) ==
+        "Function: there is no saved tensor 2; forward saved 0; needed an index below that");
   Tensor w = leaf({1});
   const Tensor y = Softsign::apply(w);
   {

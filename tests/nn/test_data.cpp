@@ -169,7 +169,8 @@ TEST_CASE("what a loader's thread throws arrives where the batch was wanted", "[
                                        data::SequentialSampler(2, {.batch = 2}),
                                        [](const std::vector<int>&) { return 0; });
           loader.next();
-        }) == "DataLoader: the sampler chose example 1; the dataset has 1");
+        }) ==
+        "DataLoader: the sampler chose example 1; the dataset has 1; needed one from 0 to 0");
 }
 
 TEST_CASE("tensors made on the loader's thread train beside it", "[unit][threads]") {

@@ -186,7 +186,7 @@ TEST_CASE("generation refuses what cannot be", "[unit]") {
   Generator rng(1);
   CHECK(message_of([&] {
           sample(make({1, NAN}, {2}), {}, rng);
-        }) == "sample: a logit is NaN or infinite; needed finite numbers");
+        }) == "sample: the logit of token 1 is nan; needed finite numbers");
   CHECK(message_of([&] {
           sample(zeros({2, 2}), {}, rng);
         }) == "sample: got logits [2, 2]; needed [vocab]");

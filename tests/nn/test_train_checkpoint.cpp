@@ -117,11 +117,11 @@ TEST_CASE("what is no checkpoint, or one of another format, is named", "[unit]")
             "7.1.0");
   const Checkpoint checkpoint{.metadata = {{"step", "12x"}, {"loss", ""}}};
   CHECK(message_of([&] { checkpoint.integer("step"); }) ==
-        "checkpoint: 'step' is '12x'; needed a whole number");
+        "checkpoint '': 'step' is '12x'; needed a whole number");
   CHECK(message_of([&] { checkpoint.real("loss"); }) ==
-        "checkpoint: 'loss' is ''; needed a number");
+        "checkpoint '': 'loss' is ''; needed a number");
   CHECK(message_of([&] { checkpoint.integer("other"); }) ==
-        "checkpoint: it has no 'other'; needed one");
+        "checkpoint '': it has no 'other'; needed one");
 }
 
 TEST_CASE("a checkpoint that cannot be written leaves the old ones", "[unit]") {

@@ -272,7 +272,8 @@ TEST_CASE("resume refuses another model, other settings, other data, other weigh
   train::Trainer trainer(other, sgd, optim::Constant{}, options);
   const auto loss = [&] { return other(ones({1, 1})).sum(); };
   CHECK(message_of([&] { trainer.run(loss); }) ==
-        "resume: '" + path + "' has positions of 2 sources; this run tracks 1");
+        "resume: '" + path +
+            "' has positions of 2 sources; this run tracks 1; needed the same ones");
   data::TextWindows windows(Setup::randint_tokens(), {.length = 2});
   trainer.track("windows", windows);
   CHECK(message_of([&] { trainer.run(loss); }).starts_with("load_state_dict: "));

@@ -57,7 +57,8 @@ TEST_CASE("arange", "[unit]") {
   // Large integers stay exact.
   const std::int64_t large = (std::int64_t{1} << 53) + 1;
   CHECK(arange(large, large + 2)[0].item<std::int64_t>() == large);
-  CHECK(message_of([] { arange(0, 1, 0); }) == "arange: the step is 0; needed another");
+  CHECK(message_of([] { arange(0, 1, 0); }) ==
+        "arange: the step is 0; needed one that leads somewhere");
 }
 
 TEST_CASE("linspace", "[unit]") {

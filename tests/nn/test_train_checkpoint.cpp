@@ -3,10 +3,7 @@
 #include "keymix/core/version.h"
 #include "keymix/nn/train/checkpoint.h"
 #include "keymix/ops/create.h"
-
-#include <csignal>
-#include <sys/resource.h>
-#include <unistd.h>
+#include "support/file_size_limit.h"
 
 using namespace keymix;
 using namespace keymix::testing;
@@ -130,15 +127,11 @@ TEST_CASE("a checkpoint that cannot be written leaves the old ones", "[unit]") {
   train::write_checkpoint(path, small(1));
   train::write_checkpoint(path, small(2));
   // A full disk: files may not grow beyond a hundred bytes.
-  rlimit old_limit{};
-  REQUIRE(::getrlimit(RLIMIT_FSIZE, &old_limit) == 0);
-  const auto old_action = std::signal(SIGXFSZ, SIG_IGN);
-  rlimit limit = old_limit;
-  limit.rlim_cur = 100;
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
-  const std::string error = message_of([&] { train::write_checkpoint(path, small(3)); });
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &old_limit) == 0);
-  std::signal(SIGXFSZ, old_action);
+  std::string error;
+  {
+    const FileSizeLimit limit(100);
+    error = message_of([&] { train::write_checkpoint(path, small(3)); });
+  }
   CHECK(error.starts_with("write_safetensors: cannot write '" + path + ".next'"));
   CHECK(step_of(path) == 2);
   CHECK(folder.entries() == 2);

@@ -127,8 +127,8 @@ Tensor tensor(std::initializer_list<std::initializer_list<double>> rows,
   std::vector<double> values;
   const std::size_t width = rows.size() == 0 ? 0 : rows.begin()->size();
   for (const auto& row : rows) {
-    check(row.size() == width, "tensor: rows of different lengths; got {} and {}", width,
-          row.size());
+    check(row.size() == width,
+          "tensor: rows of different lengths; got {} and {}; needed one length", width, row.size());
     values.insert(values.end(), row.begin(), row.end());
   }
   return from_values(values,

@@ -91,36 +91,6 @@ TEST_CASE("every changed byte and every cut of a checkpoint is noticed", "[unit]
   CHECK(step_of(path) == 7);
 }
 
-TEST_CASE("what is no checkpoint, or one of another format, is named", "[unit]") {
-  const TempFolder folder;
-  const std::string path = folder / "c.safetensors";
-  CHECK(message_of([&] {
-          train::read_checkpoint(path);
-        }).starts_with("read_safetensors: cannot open '" + path + "'"));
-  write_safetensors(path, {{"a", zeros({2})}});
-  CHECK(message_of([&] { train::read_checkpoint(path); }) ==
-        "read_checkpoint: '" + path +
-            "' is not a checkpoint; it has no checksum; needed a file of write_checkpoint");
-  write_safetensors(path, {{"a", zeros({2})}}, {}, {.checksum = true});
-  CHECK(
-      message_of([&] { train::read_checkpoint(path); }) ==
-      "read_checkpoint: '" + path +
-          "' is not a checkpoint; it has no keymix_checkpoint; needed a file of write_checkpoint");
-  write_safetensors(path, {}, {{"keymix_checkpoint", "99"}, {"keymix_version", "7.1.0"}},
-                    {.checksum = true});
-  CHECK(message_of([&] { train::read_checkpoint(path); }) ==
-        "read_checkpoint: '" + path +
-            "' has another format; got 99; this version reads 1\n  hint: it was written by keymix "
-            "7.1.0");
-  const Checkpoint checkpoint{.metadata = {{"step", "12x"}, {"loss", ""}}};
-  CHECK(message_of([&] { checkpoint.integer("step"); }) ==
-        "checkpoint '': 'step' is '12x'; needed a whole number");
-  CHECK(message_of([&] { checkpoint.real("loss"); }) ==
-        "checkpoint '': 'loss' is ''; needed a number");
-  CHECK(message_of([&] { checkpoint.integer("other"); }) ==
-        "checkpoint '': it has no 'other'; needed one");
-}
-
 TEST_CASE("a checkpoint that cannot be written leaves the old ones", "[unit]") {
   const TempFolder folder;
   const std::string path = folder / "c.safetensors";

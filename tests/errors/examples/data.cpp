@@ -17,27 +17,25 @@ Section loader_section() {
   using data::DataLoader, data::SequentialSampler;
   const std::vector<int> three = {1, 2, 3};
   const std::vector<std::vector<std::int64_t>> lists = {{1}, {1, 2, 3}};
-  return {
-      "nn",
-      "DataLoader, samplers, pad_sequences",
-      {
-          {MISUSE(SequentialSampler(3, {.batch = 0})), "@"},
-          {MISUSE(data::BucketSampler({4, 2, 3}, 1, {.batch = 2}, 0)), "@"},
-          {MISUSE(DataLoader<int> loader(three, SequentialSampler(4, {.batch = 2}), first_of);
-                  loader.next(); loader.next()),
-           "@", "three: a std::vector of three"},
-          {MISUSE(DataLoader<int>(three, SequentialSampler(3, {}), first_of, {.prefetch = -1})),
-           "@"},
-          {MISUSE(DataLoader<int> loader(three, SequentialSampler(0, {}), first_of); loader.next()),
-           "@"},
-          {MISUSE(DataLoader<int> loader(three, SequentialSampler(3, {}), first_of);
-                  loader.seek({.epoch = -1})),
-           "@"},
-          {MISUSE(DataLoader<int> loader(three, SequentialSampler(3, {}), first_of);
-                  loader.seek({.epoch = 0, .batch = 3}); loader.next()),
-           "@"},
-          {MISUSE(data::pad_sequences(lists, {.length = 2})), "@", "lists = {{1}, {1, 2, 3}}"},
-      }};
+  return {"nn",
+          "DataLoader, samplers, pad_sequences",
+          {
+              {MISUSE(SequentialSampler(3, {.batch = 0})), "@"},
+              {MISUSE(data::BucketSampler({4, 2, 3}, 1, {.batch = 2}, 0)), "@"},
+              {MISUSE(DataLoader<int> loader(three, SequentialSampler(4, {.batch = 2}), first_of);
+                      loader.next(); loader.next()),
+               "@", "three: a std::vector of three"},
+              {MISUSE(DataLoader<int>(three, SequentialSampler(3, {}), first_of, {.prefetch = -1})),
+               "@"},
+              {MISUSE(DataLoader<int>(three, SequentialSampler(0, {}), first_of)), "@"},
+              {MISUSE(DataLoader<int> loader(three, SequentialSampler(3, {}), first_of);
+                      loader.seek({.epoch = -1})),
+               "@"},
+              {MISUSE(DataLoader<int> loader(three, SequentialSampler(3, {}), first_of);
+                      loader.seek({.epoch = 0, .batch = 3}); loader.next()),
+               "@"},
+              {MISUSE(data::pad_sequences(lists, {.length = 2})), "@", "lists = {{1}, {1, 2, 3}}"},
+          }};
 }
 
 Section text_section() {

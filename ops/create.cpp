@@ -151,7 +151,8 @@ template std::vector<float> to_vector(const Tensor&);
 template std::vector<double> to_vector(const Tensor&);
 
 Tensor rand(const Shape& shape, Generator& rng, const TensorOptions& options) {
-  return uniform(shape, 0, 1, rng, options);
+  check_random_float("rand", options);
+  return random("rand", RandomKind::uniform, {.a = 0, .b = 1}, shape, rng, options);
 }
 
 Tensor uniform(const Shape& shape, double low, double high, Generator& rng,
@@ -162,7 +163,8 @@ Tensor uniform(const Shape& shape, double low, double high, Generator& rng,
 }
 
 Tensor randn(const Shape& shape, Generator& rng, const TensorOptions& options) {
-  return normal(shape, 0, 1, rng, options);
+  check_random_float("randn", options);
+  return random("randn", RandomKind::normal, {.a = 0, .b = 1}, shape, rng, options);
 }
 
 Tensor normal(const Shape& shape, double mean, double stddev, Generator& rng,

@@ -5,7 +5,6 @@
 #include "keymix/backends/cpu/cpu_backend.h"
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/backends/registry.h"
-#include "keymix/ops/binary.h"
 #include "keymix/ops/create.h"
 
 namespace keymix::testing {
@@ -20,15 +19,25 @@ Section kernel_section() {
   return {"backends",
           "CPU kernels",
           {
-              {MISUSE(maximum(flags, flags)), "@"},
-              {MISUSE(backend->unary(UnaryOp::exp, y, y, {})), "@", "y: views of int64 tensors"},
-              {MISUSE(backend->binary(BinaryOp::div, y, y, y)), "@"},
-              {MISUSE(backend->where(f, f, f, f)), "@", "f: views of float32 tensors"},
-              {MISUSE(backend->matmul(bb, bb, bb)), "@", "bb: views of bool matrices"},
-              {MISUSE(backend->scatter_add(b, index, b, 0)), "@", "b: views of bool vectors"},
-              {MISUSE(backend->random(RandomKind::normal, y, {}, {})), "@"},
-              {MISUSE(backend->random(RandomKind::randint, f, {}, {.low = 0, .high = 9})), "@"},
-              {MISUSE(Generator rng(1); randint(0, std::int64_t{1} << 40, {2}, rng)), "@"},
+              {MISUSE(backend->unary(UnaryOp::exp, y, y, {})),
+               "exp: the CPU has no kernel for int64; needed a floating dtype",
+               "y: views of int64 tensors"},
+              {MISUSE(backend->binary(BinaryOp::div, y, y, y)),
+               "div: the CPU has no kernel for int64; needed a floating dtype"},
+              {MISUSE(backend->where(f, f, f, f)), "where: the condition is float32; needed bool",
+               "f: views of float32 tensors"},
+              {MISUSE(backend->matmul(bb, bb, bb)),
+               "matmul: the CPU has no kernel for bool; needed an integer or floating dtype",
+               "bb: views of bool matrices"},
+              {MISUSE(backend->scatter_add(b, index, b, 0)),
+               "scatter_add: bool elements cannot be added; needed an integer or floating dtype",
+               "b: views of bool vectors"},
+              {MISUSE(backend->random(RandomKind::normal, y, {}, {})),
+               "normal: the CPU has no kernel for int64; needed a floating dtype"},
+              {MISUSE(backend->random(RandomKind::randint, f, {}, {.low = 0, .high = 9})),
+               "randint: the CPU has no kernel for float32; needed an integer dtype"},
+              {MISUSE(Generator rng(1); randint(0, std::int64_t{1} << 40, {2}, rng)),
+               "randint: the range is [0, 1099511627776); needed 1 to 2^32 values"},
           }};
 }
 
@@ -36,11 +45,14 @@ Section machine_section() {
   return {"backends",
           "Memory and threads",
           {
-              {MISUSE(cpu_backend::HostAllocator({}).allocate(~std::size_t{0})), "@"},
-              {MISUSE(set_num_threads(0)), "@"},
+              {MISUSE(cpu_backend::HostAllocator({}).allocate(~std::size_t{0})),
+               "allocate: more memory than there can be; got 18446744073709551615 bytes; needed at "
+               "most 4611686018427387904"},
+              {MISUSE(set_num_threads(0)),
+               "set_num_threads: impossible number; got 0 threads; needed 1 to 256"},
               {MISUSE(cpu_backend::parallel_for(
                    4, 1, [](std::int64_t, std::int64_t) { set_num_threads(1); })),
-               "@"},
+               "set_num_threads: called from inside a parallel loop; needed outside of one"},
           }};
 }
 

@@ -31,22 +31,38 @@ Section group_section() {
   return {"nn",
           "Sgd, Adam, AdamW: options and groups",
           {
-              {MISUSE(Sgd(ParameterList{{"w", Tensor()}})), "@"},
-              {MISUSE(Sgd(ParameterList{{"ids", arange(3)}})), "@"},
-              {MISUSE(Sgd(ParameterList{{"w", w * 2.0}})), "@"},
-              {MISUSE(AdamW(Groups{{.parameters = list}, {.parameters = list}})), "@",
+              {MISUSE(Sgd(ParameterList{{"w", Tensor()}})),
+               "Sgd: 'w' cannot be optimised; got an undefined tensor; needed a floating leaf"},
+              {MISUSE(Sgd(ParameterList{{"ids", arange(3)}})),
+               "Sgd: 'ids' cannot be optimised; got int64 [3]; needed a floating leaf"},
+              {MISUSE(Sgd(ParameterList{{"w", w * 2.0}})),
+               "Sgd: 'w' cannot be optimised; got the output of mul; needed a floating leaf"},
+              {MISUSE(AdamW(Groups{{.parameters = list}, {.parameters = list}})),
+               "AdamW: 'w' appears twice, the second time in group 1; needed every parameter and "
+               "name once",
                "list: one parameter, w [2]"},
-              {MISUSE(AdamW(Groups{{.parameters = list, .lr_scale = -1}})), "@"},
-              {MISUSE(Adam(Groups{{.parameters = list, .momentum = 0.9}})), "@"},
-              {MISUSE(Adam(list, {.betas = {0.9, 1.0}})), "@"},
-              {MISUSE(Adam(list, {.eps = -1e-8})), "@"},
-              {MISUSE(AdamW(list, {.weight_decay = -0.5})), "@"},
-              {MISUSE(Sgd(Groups{{.parameters = list, .betas = optim::Betas{0.9, 0.999}}})), "@"},
-              {MISUSE(Sgd(Groups{{.parameters = list, .eps = 1e-8}})), "@"},
-              {MISUSE(Sgd(list, {.momentum = -0.9})), "@"},
-              {MISUSE(Sgd(list, {.nesterov = true})), "@"},
-              {MISUSE(Sgd(list, {.momentum = 0.9, .dampening = 0.1, .nesterov = true})), "@"},
-              {MISUSE(Sgd(list, {.weight_decay = -1})), "@"},
+              {MISUSE(AdamW(Groups{{.parameters = list, .lr_scale = -1}})),
+               "AdamW: impossible lr_scale in group 0; got -1; needed 0 or more"},
+              {MISUSE(Adam(Groups{{.parameters = list, .momentum = 0.9}})),
+               "Adam: there is no momentum in group 0; got 0.9; needed betas"},
+              {MISUSE(Adam(list, {.betas = {0.9, 1.0}})),
+               "Adam: impossible beta in group 0; got 1; needed 0 <= beta < 1"},
+              {MISUSE(Adam(list, {.eps = -1e-8})),
+               "Adam: impossible eps in group 0; got -1e-08; needed 0 or more"},
+              {MISUSE(AdamW(list, {.weight_decay = -0.5})),
+               "AdamW: impossible weight_decay in group 0; got -0.5; needed 0 or more"},
+              {MISUSE(Sgd(Groups{{.parameters = list, .betas = optim::Betas{0.9, 0.999}}})),
+               "Sgd: there are no betas in group 0; got 0.9; needed momentum"},
+              {MISUSE(Sgd(Groups{{.parameters = list, .eps = 1e-8}})),
+               "Sgd: there is no eps in group 0; got 1e-08; needed none"},
+              {MISUSE(Sgd(list, {.momentum = -0.9})),
+               "Sgd: impossible momentum in group 0; got -0.9; needed 0 or more"},
+              {MISUSE(Sgd(list, {.nesterov = true})),
+               "Sgd: nesterov without momentum in group 0; got 0; needed momentum above 0"},
+              {MISUSE(Sgd(list, {.momentum = 0.9, .dampening = 0.1, .nesterov = true})),
+               "Sgd: nesterov with dampening in group 0; got 0.1; needed dampening 0"},
+              {MISUSE(Sgd(list, {.weight_decay = -1})),
+               "Sgd: impossible weight_decay in group 0; got -1; needed 0 or more"},
           }};
 }
 
@@ -61,36 +77,55 @@ Section step_section() {
   return {"nn",
           "Sgd, Adam, AdamW: steps and states",
           {
-              {MISUSE(Sgd sgd(list); sgd.step(-0.1)), "@"},
-              {MISUSE(Adam adam(list); adam.step({0.1, 1.5})), "@"},
+              {MISUSE(Sgd sgd(list); sgd.step(-0.1)),
+               "Sgd: impossible learning rate; got -0.1; needed a finite 0 or more"},
+              {MISUSE(Adam adam(list); adam.step({0.1, 1.5})),
+               "Adam: impossible beta1; got 1.5; needed 0 <= beta1 < 1"},
               {MISUSE(nn::Scope scope(Generator(1)); Tensor v = scope.parameter("v", ones({2}));
                       Adam adam(ParameterList{{"v", v}}); v.set_grad(ones({2})); adam.step(0.1);
                       scope.store().convert("", float64); adam.step(0.1)),
-               "@"},
-              {MISUSE(Adam adam(list); adam.load_state_dict({})), "@"},
-              {MISUSE(Adam adam(list); adam.load_state_dict({{"steps", arange(3)}})), "@"},
+               "Adam: 'v' was converted after its first update; got float64 on cpu; needed float32 "
+               "on cpu as its moments"},
+              {MISUSE(Adam adam(list); adam.load_state_dict({})),
+               "Adam: the state is that of another optimiser; it has no steps; needed the steps of "
+               "1 parameters"},
+              {MISUSE(Adam adam(list); adam.load_state_dict({{"steps", arange(3)}})),
+               "Adam: the state is that of another optimiser; it has steps [3]; needed the steps "
+               "of 1 parameters"},
               {MISUSE(Adam adam(list);
                       adam.load_state_dict({{"steps", steps}, {"w.first_moment", ones({3})}})),
-               "@", "steps = ones({1}, {.dtype = int64})"},
-              {MISUSE(Sgd sgd(list); sgd.load_state_dict(of_adam)), "@",
+               "Adam: 'w.first_moment' has another shape; got [3]; needed [2]",
+               "steps = ones({1}, {.dtype = int64})"},
+              {MISUSE(Sgd sgd(list); sgd.load_state_dict(of_adam)),
+               "Sgd: the state is that of another optimiser; 'w' has 1 updates, a first and a "
+               "second moment; needed no second one",
                "of_adam: the state_dict() of an Adam after a step"},
               {MISUSE(Adam adam(list); NamedTensors state = of_adam; state.emplace("x", ones({1}));
                       adam.load_state_dict(state)),
-               "@"},
+               "Adam: the state has 4 tensors; 3 of them belong to these parameters; needed all"},
           }};
 }
 
 Section schedule_section() {
-  return {"nn",
-          "Schedules",
-          {
-              {MISUSE(optim::WarmupCosine{.warmup = 10, .steps = 10}(0)), "@"},
-              {MISUSE(optim::WarmupCosine{.steps = 10}(-1)), "@"},
-              {MISUSE(optim::InverseSqrt{.warmup = 0}(0)), "@"},
-              {MISUSE(optim::InverseSqrt{}(-1)), "@"},
-              {MISUSE(optim::OneCycle{.steps = 10}(10)), "@"},
-              {MISUSE(optim::OneCycle{.steps = 10, .pct_start = 1.5}(0)), "@"},
-          }};
+  return {
+      "nn",
+      "Schedules",
+      {
+          {MISUSE(optim::WarmupCosine{.warmup = 10, .steps = 10}(0)),
+           "WarmupCosine: impossible lengths; got warmup = 10, steps = 10; needed 0 <= warmup < "
+           "steps"},
+          {MISUSE(optim::WarmupCosine{.steps = 10}(-1)),
+           "WarmupCosine: steps count from 0; got step -1; needed 0 or more"},
+          {MISUSE(optim::InverseSqrt{.warmup = 0}(0)),
+           "InverseSqrt: impossible length; got warmup = 0; needed 1 or more"},
+          {MISUSE(optim::InverseSqrt{}(-1)),
+           "InverseSqrt: steps count from 0; got step -1; needed 0 or more"},
+          {MISUSE(optim::OneCycle{.steps = 10}(10)),
+           "OneCycle: step 10 is outside the cycle; it has steps = 10; needed 0 <= step < steps"},
+          {MISUSE(optim::OneCycle{.steps = 10, .pct_start = 1.5}(0)),
+           "OneCycle: impossible options; got pct_start = 1.5, div_factor = 25, final_div_factor = "
+           "10000; needed 0 <= pct_start <= 1 and positive factors"},
+      }};
 }
 
 Section average_section() {
@@ -98,11 +133,16 @@ Section average_section() {
   return {"nn",
           "Ema and clip_grad_norm",
           {
-              {MISUSE(optim::Ema(list, {.decay = 1})), "@"},
-              {MISUSE(optim::Ema ema(list); ema.load_state_dict({})), "@"},
-              {MISUSE(optim::Ema ema(list); ema.load_state_dict({{"v", ones({2})}})), "@"},
-              {MISUSE(optim::Ema ema(list); ema.load_state_dict({{"w", ones({3})}})), "@"},
-              {MISUSE(clip_grad_norm(list, 0)), "@"},
+              {MISUSE(optim::Ema(list, {.decay = 1})),
+               "Ema: impossible decay; got 1; needed 0 <= decay < 1"},
+              {MISUSE(optim::Ema ema(list); ema.load_state_dict({})),
+               "Ema: the state is that of other parameters; got 0 tensors; needed 1"},
+              {MISUSE(optim::Ema ema(list); ema.load_state_dict({{"v", ones({2})}})),
+               "Ema: the state does not fit 'w'; got nothing; needed [2]"},
+              {MISUSE(optim::Ema ema(list); ema.load_state_dict({{"w", ones({3})}})),
+               "Ema: the state does not fit 'w'; got [3]; needed [2]"},
+              {MISUSE(clip_grad_norm(list, 0)),
+               "clip_grad_norm: impossible norm; got max_norm = 0; needed more than 0"},
           }};
 }
 

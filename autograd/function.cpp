@@ -15,9 +15,10 @@ const Tensor& Saved::operator[](std::size_t i) const {
 }
 
 void Saved::fail_constant(std::size_t i) const {
-  fail("Function: constant {} is missing or of another type; forward kept {}; needed one of those, "
-       "as the type it had",
-       i, constants_.size());
+  fail(
+      "Function: constant {} is missing or of another type; forward kept {}; needed one of those, "
+      "as the type it had",
+      i, constants_.size());
 }
 
 namespace autograd {

@@ -74,9 +74,10 @@ DifferentiableFunction as_function(F function) {
       default:
         break;
     }
-    fail("gradcheck: the function cannot be called with {} tensors; needed one that takes them, at "
-         "most 6, or a TensorList",
-         x.size());
+    fail(
+        "gradcheck: the function cannot be called with {} tensors; needed one that takes them, at "
+        "most 6, or a TensorList",
+        x.size());
   };
 }
 

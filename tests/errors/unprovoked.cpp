@@ -13,7 +13,6 @@ const std::vector<Unprovoked>& unprovoked() {
       {"{}: '{}' is written, but its folder cannot be flushed; {}; the new name may not outlive a "
        "power cut",
        disk},
-      {"write_checkpoint: cannot give '{}' its name; {}; the new checkpoint is '{}'", disk},
       {"tensorboard: cannot write '{}'; {}; needed room for a record",
        "its file's name has the time, the host and the process"},
       {"{}: out of memory; shape {} of {}; needed {} bytes", memory},

@@ -16,6 +16,15 @@ Tensor ints(const std::vector<double>& list, const Shape& shape) {
   return make(list, shape, int64);
 }
 
+// A tensor that says it is elsewhere: devices are compared before anything touches its memory.
+Tensor elsewhere(const Tensor& here) {
+  Tensor tensor(std::make_shared<TensorImpl>(here.impl()));
+  const Storage& storage = *here.impl().storage;
+  tensor.impl().storage =
+      std::make_shared<Storage>(nullptr, storage.bytes, Device{DeviceKind::custom, 9}, nullptr);
+  return tensor;
+}
+
 Section matmul_section() {
   return {
       "ops",
@@ -119,6 +128,8 @@ Section attention_section() {
 
 Section mask_section() {
   const Tensor q = ones({1, 4, 2, 8}), k = ones({1, 4, 3, 8});
+  const Tensor valid = elsewhere(ones({1, 3}, {.dtype = bool_}));
+  const Tensor bias = elsewhere(ones({1, 1, 1, 3}));
   return {
       "ops",
       "Mask",
@@ -133,6 +144,10 @@ Section mask_section() {
           {MISUSE(attention(
                {.query = q, .keys = {k}, .value = k, .mask = {.bias = ones({1, 1, 3, 3})}})),
            "attention: mask.bias is [1, 1, 3, 3]; needed [1 or 1, 4 or 1, 2 or 1, 3]"},
+          {MISUSE(Mask{.key_valid = valid}.apply(ones({1, 4, 2, 3}))),
+           "mask: mask.key_valid is on custom:9; needed cpu", "valid: bools on another device"},
+          {MISUSE(Mask{.bias = bias}.apply(ones({1, 4, 2, 3}))),
+           "mask: mask.bias is on custom:9; needed cpu", "bias: numbers on another device"},
       }};
 }
 

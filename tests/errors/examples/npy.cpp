@@ -15,7 +15,7 @@ Example reading(const std::string& setting, const std::string& bytes, const std:
 
 // A file of this header and so many bytes of data.
 Example header(const std::string& dict, std::size_t data, const std::string& message) {
-  return reading(fmt::format("{} bytes of data behind the header\n{}", data, dict),
+  return reading("this header, then bytes of data: " + std::to_string(data) + "\n" + dict,
                  npy_of(dict, std::string(data, '\x02')), message);
 }
 

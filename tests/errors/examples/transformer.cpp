@@ -120,8 +120,8 @@ Section generate_section() {
                "generate: impossible top_p; got 0; needed 0 < top_p <= 1"},
               {MISUSE(Generator rng(1); sample(ones({2, 9}), {}, rng)),
                "sample: got logits [2, 9]; needed [vocab]"},
-              {MISUSE(Generator rng(1); sample(tensor({1, NAN}), {}, rng)),
-               "sample: the logit of token 1 is nan; needed finite numbers"},
+              {MISUSE(Generator rng(1); sample(tensor({1, INFINITY}), {}, rng)),
+               "sample: the logit of token 1 is inf; needed finite numbers"},
           }};
 }
 

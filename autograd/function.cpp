@@ -8,13 +8,17 @@
 namespace keymix {
 
 const Tensor& Saved::operator[](std::size_t i) const {
-  check(i < tensors_.size(), "Function: saved tensor {} does not exist; {} were saved", i,
+  check(i < tensors_.size(),
+        "Function: there is no saved tensor {}; forward saved {}; needed an index below that", i,
         tensors_.size());
   return tensors_[i];
 }
 
 void Saved::fail_constant(std::size_t i) const {
-  fail("Function: constant {} is missing or of another type; {} were kept", i, constants_.size());
+  fail(
+      "Function: constant {} is missing or of another type; forward kept {}; needed one of those, "
+      "as the type it had",
+      i, constants_.size());
 }
 
 namespace autograd {

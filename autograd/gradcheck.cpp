@@ -143,8 +143,10 @@ void gradgradcheck_function(const DifferentiableFunction& function, const Tensor
           if (is_floating(tensor.dtype()) && !tensor.requires_grad()) tensor.requires_grad_();
         const TensorList cotangents(x.begin() + static_cast<std::ptrdiff_t>(input_count), x.end());
         const TensorList outputs = function(in);
-        check(outputs.size() == output_count,
-              "gradgradcheck: the number of outputs changed between calls");
+        check(
+            outputs.size() == output_count,
+            "gradgradcheck: the function gave {} outputs; got {} before; needed as many each time",
+            outputs.size(), output_count);
         TensorList wanted;
         for (const Tensor& tensor : in)
           if (tensor.requires_grad()) wanted.push_back(tensor);

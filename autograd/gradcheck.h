@@ -38,8 +38,6 @@ inline TensorList as_list(TensorList tensors) { return tensors; }
 
 template <typename F, std::size_t... I>
 TensorList call_with(F& function, const TensorList& x, std::index_sequence<I...>) {
-  check(x.size() == sizeof...(I), "gradcheck: the function takes {} tensors; got {} inputs",
-        sizeof...(I), x.size());
   return as_list(function(x[I]...));
 }
 
@@ -76,7 +74,10 @@ DifferentiableFunction as_function(F function) {
       default:
         break;
     }
-    fail("gradcheck: the function cannot be called with {} tensors", x.size());
+    fail(
+        "gradcheck: the function cannot be called with {} tensors; needed one that takes them, at "
+        "most 6, or a TensorList",
+        x.size());
   };
 }
 

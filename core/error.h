@@ -16,8 +16,9 @@ namespace keymix {
 class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message) : std::runtime_error(message) {}
+  // An empty hint is none.
   Error(const std::string& message, const std::string& hint)
-      : std::runtime_error(message + "\n  hint: " + hint) {}
+      : std::runtime_error(hint.empty() ? message : message + "\n  hint: " + hint) {}
 };
 
 namespace detail {

@@ -176,8 +176,10 @@ NpyHeader read_npy_header(const std::string& op,
                           const std::function<void(void*, std::size_t)>& read) {
   std::array<char, 8> start{};
   read(start.data(), start.size());
-  check(std::string_view(start.data(), kMagic.size()) == kMagic,
-        "{}: not an npy file; its first bytes are not \\x93NUMPY", op);
+  const std::string_view magic(start.data(), kMagic.size());
+  if (magic != kMagic)
+    throw Error(fmt::format("{}: not an npy file; its first bytes are not \\x93NUMPY", op),
+                magic.starts_with("PK") ? "it begins as a zip file does: try read_npz" : "");
   const int major = static_cast<unsigned char>(start[6]);
   const int minor = static_cast<unsigned char>(start[7]);
   check(major >= 1 && major <= 3 && minor == 0,

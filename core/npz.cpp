@@ -5,8 +5,7 @@
 #include "keymix/core/tensor_bytes.h"
 #include "keymix/core/zip.h"
 
-#include <bit>
-#include <cstdint>
+#include <string_view>
 
 namespace keymix {
 namespace {
@@ -32,19 +31,10 @@ Tensor read_member(const std::string& op, const ZipMember& member) {
 
 // Python's zipfile cannot even list a file with a name that is not UTF-8.
 bool is_utf8(std::string_view text) {
-  constexpr std::uint32_t kSmallest[] = {0, 0x80, 0x800, 0x10000};  // by continuation bytes
   for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i++]);
-    const int ones = std::countl_one(lead);
-    if (ones == 1 || ones > 4) return false;
-    const int more = ones == 0 ? 0 : ones - 1;
-    std::uint32_t point = lead & (0xffu >> (ones + 1));
-    for (int k = 0; k < more; ++k, ++i) {
-      if (i == text.size() || (text[i] & 0xc0) != 0x80) return false;
-      point = point << 6 | (text[i] & 0x3fu);
-    }
-    const bool surrogate = point >= 0xd800 && point < 0xe000;
-    if (point < kSmallest[more] || point > 0x10ffff || surrogate) return false;
+    const std::size_t length = utf8_length(text.substr(i));
+    if (length == 0) return false;
+    i += length;
   }
   return true;
 }

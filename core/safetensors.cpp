@@ -234,7 +234,7 @@ Tensor make_entry(const std::string& op, const std::shared_ptr<const MappedFile>
   Shape shape;
   for (std::uint64_t size : entry.shape) {
     check(size <= std::uint64_t{std::numeric_limits<std::int64_t>::max()},
-          "{}: a size of {} is larger than any tensor", where, size);
+          "{}: a size is larger than any tensor; got {}; needed less than 2^63", where, size);
     shape.push_back(static_cast<std::int64_t>(size));
   }
   const std::optional<std::int64_t> bytes = byte_count(shape, dtype);
@@ -270,7 +270,7 @@ std::string make_header(const std::string& op, const NamedTensors& tensors,
   }
   std::int64_t at = 0;
   for (const auto& [name, tensor] : tensors) {
-    check(name != kMetadataKey, "{}: the name '{}' belongs to the format; choose another", op,
+    check(name != kMetadataKey, "{}: the name '{}' belongs to the format; needed another", op,
           name);
     check_writable_tensor(op, "tensor " + in_quotes(name), tensor);
     const std::int64_t bytes = *byte_count(tensor.shape(), tensor.dtype());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -80,7 +81,7 @@ Shape column_major_strides(const Shape& shape) {
 Tensor heap_tensor(const std::string& op, const Shape& shape, const Shape& strides, DType dtype) {
   const auto bytes = static_cast<std::size_t>(byte_count(shape, dtype).value());
   void* data = ::operator new(bytes, kAlignment, std::nothrow);
-  check(data != nullptr, "{}: out of memory; shape {} of {} needs {} bytes", op, shape,
+  check(data != nullptr, "{}: out of memory; shape {} of {}; needed {} bytes", op, shape,
         to_string(dtype), bytes);
   auto storage = std::make_shared<Storage>(data, bytes, cpu(),
                                            [data] { ::operator delete(data, kAlignment); });
@@ -154,10 +155,35 @@ void write_elements(FileSink& sink, const Tensor& tensor) {
   }
 }
 
+std::size_t utf8_length(std::string_view text) {
+  constexpr std::uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};  // by length
+  const auto lead = static_cast<unsigned char>(text[0]);
+  const int ones = std::countl_one(lead);
+  if (ones == 0) return 1;
+  const auto length = static_cast<std::size_t>(ones);
+  if (length == 1 || length > 4 || length > text.size()) return 0;
+  std::uint32_t point = lead & (0xffu >> (ones + 1));
+  for (const char c : text.substr(1, length - 1)) {
+    if ((c & 0xc0) != 0x80) return 0;
+    point = point << 6 | (c & 0x3fu);
+  }
+  const bool surrogate = point >= 0xd800 && point < 0xe000;
+  return point < kSmallest[length] || point > 0x10ffff || surrogate ? 0 : length;
+}
+
 std::string in_quotes(std::string_view name) {
   constexpr std::size_t kLongest = 100;
-  if (name.size() <= kLongest) return fmt::format("'{}'", name);
-  return fmt::format("'{}…'", name.substr(0, kLongest));
+  std::string text;
+  for (std::size_t i = 0; i < std::min(name.size(), kLongest);) {
+    const std::size_t length = utf8_length(name.substr(i));
+    const auto byte = static_cast<unsigned char>(name[i]);
+    if (length == 0 || byte < 0x20 || byte == 0x7f)
+      text += fmt::format("\\x{:02x}", byte);
+    else
+      text += name.substr(i, length);
+    i += std::max<std::size_t>(length, 1);
+  }
+  return fmt::format("'{}{}'", text, name.size() > kLongest ? "…" : "");
 }
 
 }  // namespace keymix

@@ -42,7 +42,11 @@ void check_writable_tensor(const std::string& op, const std::string& what, const
 // The elements in row-major order, whatever the strides, without a copy of the whole.
 void write_elements(FileSink& sink, const Tensor& tensor);
 
-// `name` in quotes for a message, shortened when it is very long.
+// Bytes of the UTF-8 character that `text`, which is not empty, begins with; 0 if it is none.
+std::size_t utf8_length(std::string_view text);
+
+// `name` in quotes for a message: shortened when it is very long, control characters and what is
+// not UTF-8 as \xNN, since names may come from anywhere.
 std::string in_quotes(std::string_view name);
 
 }  // namespace keymix

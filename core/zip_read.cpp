@@ -67,8 +67,11 @@ std::uint64_t find_end_record(const std::string& op, const Bytes& file) {
         file.number<std::uint16_t>(at + 20) == comment)
       return at;
   }
-  fail("{}: not a zip file, or cut short; the end record is missing in its {} bytes", op,
-       file.size());
+  const bool npy = file.size() > 6 && file.text(1, 5) == "NUMPY";
+  throw Error(
+      fmt::format("{}: not a zip file, or cut short; the end record is missing in its {} bytes", op,
+                  file.size()),
+      npy ? "it begins as an npy file does: try read_npy" : "");
 }
 
 Directory find_directory(const std::string& op, const Bytes& file) {
@@ -93,7 +96,7 @@ Directory find_directory(const std::string& op, const Bytes& file) {
     directory.begin = file.number<std::uint64_t>(record + 48);
     directory.end = record;
   }
-  check(disks == 0, "{}: a zip file of several disks is not supported", op);
+  check(disks == 0, "{}: it is part of a zip file of several disks; needed a whole one", op);
   check(size <= directory.end && directory.begin == directory.end - size,
         "{}: the zip file is damaged; its directory of {} bytes at {} does not end at {}", op, size,
         directory.begin, directory.end);
@@ -200,8 +203,8 @@ std::vector<ZipMember> read_zip_directory(const std::string& op, std::span<const
   while (at < directory.end) {
     DirectoryEntry entry = read_entry(op, file, at);
     at = entry.next;
-    check(names.insert(entry.member.name).second, "{}: member {} appears twice", op,
-          in_quotes(entry.member.name));
+    check(names.insert(entry.member.name).second,
+          "{}: member {} appears twice; needed every name once", op, in_quotes(entry.member.name));
     locate(op, file, entry);
     entries.push_back(std::move(entry));
   }
@@ -282,9 +285,11 @@ void ZipMemberReader::read(void* data, std::size_t bytes) {
 }
 
 void ZipMemberReader::finish() {
-  check(left_ == 0, "{}: there are {} bytes after the data", op_, left_);
+  check(left_ == 0, "{}: there are {} bytes after the data; needed none", op_, left_);
   if (inflater_)
-    check(inflater_->at_end(), "{}: the compressed data does not end where it should", op_);
+    check(inflater_->at_end(),
+          "{}: the compressed data does not end with its member; needed {} bytes, then its end",
+          op_, member_.size);
   check(crc_ == member_.crc, "{}: the data is damaged; its checksum is {:08x}; needed {:08x}", op_,
         crc_, member_.crc);
 }

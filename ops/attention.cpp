@@ -26,7 +26,8 @@ Sizes checked_sizes(const AttentionInputs& in) {
           in.value.size(2), in.query.size(3), in.value.size(3), 0};
   check(n.width > 0, "attention: head width is 0; query is {}; needed 1 or more", in.query.shape());
   check(n.key_heads > 0 ? n.heads % n.key_heads == 0 : n.heads == 0,
-        "attention: {} key heads do not divide {} query heads", n.key_heads, n.heads);
+        "attention: the key heads do not divide the query heads; got {} and {}; needed a divisor",
+        n.key_heads, n.heads);
   const Shape key_shape{n.batch, n.key_heads, n.keys, n.width};
   for (std::size_t r = 0; r < in.keys.size(); ++r)
     check(in.keys[r].shape() == key_shape,

@@ -192,7 +192,8 @@ bool allclose(const Tensor& a, const Tensor& b, CloseOptions options) {
 }
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
-  check(condition.dtype() == bool_, "where: the condition must be bool; got {}",
+  check(condition.dtype() == bool_,
+        "where: the condition must be bool; got {}; needed a comparison or .to(bool_)",
         to_string(condition.dtype()));
   detail::check_same_device("where", {condition, a, b});
   const Operands in = promote_operands("where", a, b);
@@ -218,7 +219,8 @@ Tensor where(const Tensor& condition, Scalar a, const Tensor& b) {
 }
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
-  check(mask.dtype() == bool_, "masked_fill: the mask must be bool; got {}",
+  check(mask.dtype() == bool_,
+        "masked_fill: the mask must be bool; got {}; needed a comparison or .to(bool_)",
         to_string(mask.dtype()));
   check(broadcast_shapes("masked_fill", x.shape(), mask.shape()) == x.shape(),
         "masked_fill: mask {} does not broadcast to {}; needed a mask that fits the tensor",

@@ -113,7 +113,8 @@ TensorList chunk(const Tensor& x, std::int64_t count, int dim) {
 Tensor pad(const Tensor& x, const std::vector<std::pair<std::int64_t, std::int64_t>>& amounts,
            Scalar value) {
   const int count = static_cast<int>(amounts.size());
-  check(count <= x.ndim(), "pad: got amounts for {} dimensions; the tensor {} has {}", count,
+  check(count <= x.ndim(),
+        "pad: got amounts for {} dimensions; the tensor {} has {}; needed no more", count,
         x.shape(), x.ndim());
   Shape shape = x.shape();
   const int first = x.ndim() - count;

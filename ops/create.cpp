@@ -26,7 +26,8 @@ Tensor random(std::string_view op, RandomKind kind, const RandomParams& params, 
 }
 
 void check_random_float(std::string_view op, const TensorOptions& options) {
-  check(is_floating(options.dtype.value_or(float32)), "{}: the dtype must be floating; got {}", op,
+  check(is_floating(options.dtype.value_or(float32)),
+        "{}: the dtype must be floating; got {}; needed float16, bfloat16, float32 or float64", op,
         to_string(*options.dtype));
 }
 
@@ -55,7 +56,7 @@ Tensor full_like(const Tensor& other, Scalar value) {
 
 Tensor arange(Scalar start, Scalar stop, Scalar step, const TensorOptions& options) {
   const bool integer = !start.is_floating() && !stop.is_floating() && !step.is_floating();
-  check(step.to_double() != 0, "arange: the step is 0; needed another");
+  check(step.to_double() != 0, "arange: the step is 0; needed one that leads somewhere");
   std::int64_t count = 0;
   if (integer) {
     const std::int64_t span = stop.to_int64() - start.to_int64(), by = step.to_int64();
@@ -63,8 +64,9 @@ Tensor arange(Scalar start, Scalar stop, Scalar step, const TensorOptions& optio
   } else {
     const double length = std::ceil((stop.to_double() - start.to_double()) / step.to_double());
     check(std::isfinite(length) && length < 9e15,
-          "arange: the range from {} to {} in steps of {} is not finite", start.to_double(),
-          stop.to_double(), step.to_double());
+          "arange: the range from {} to {} in steps of {} has no end; needed finite numbers, and a "
+          "step that is not too small",
+          start.to_double(), stop.to_double(), step.to_double());
     count = static_cast<std::int64_t>(length);
   }
   Tensor y = make("arange", {std::max<std::int64_t>(count, 0)}, options, integer ? int64 : float32);
@@ -125,8 +127,8 @@ Tensor tensor(std::initializer_list<std::initializer_list<double>> rows,
   std::vector<double> values;
   const std::size_t width = rows.size() == 0 ? 0 : rows.begin()->size();
   for (const auto& row : rows) {
-    check(row.size() == width, "tensor: rows of different lengths; got {} and {}", width,
-          row.size());
+    check(row.size() == width,
+          "tensor: rows of different lengths; got {} and {}; needed one length", width, row.size());
     values.insert(values.end(), row.begin(), row.end());
   }
   return from_values(values,
@@ -149,7 +151,8 @@ template std::vector<float> to_vector(const Tensor&);
 template std::vector<double> to_vector(const Tensor&);
 
 Tensor rand(const Shape& shape, Generator& rng, const TensorOptions& options) {
-  return uniform(shape, 0, 1, rng, options);
+  check_random_float("rand", options);
+  return random("rand", RandomKind::uniform, {.a = 0, .b = 1}, shape, rng, options);
 }
 
 Tensor uniform(const Shape& shape, double low, double high, Generator& rng,
@@ -160,7 +163,8 @@ Tensor uniform(const Shape& shape, double low, double high, Generator& rng,
 }
 
 Tensor randn(const Shape& shape, Generator& rng, const TensorOptions& options) {
-  return normal(shape, 0, 1, rng, options);
+  check_random_float("randn", options);
+  return random("randn", RandomKind::normal, {.a = 0, .b = 1}, shape, rng, options);
 }
 
 Tensor normal(const Shape& shape, double mean, double stddev, Generator& rng,
@@ -174,15 +178,16 @@ Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generato
                const TensorOptions& options) {
   check(low < high, "randint: empty range; got [{}, {}); needed low < high", low, high);
   check(!is_floating(options.dtype.value_or(int64)),
-        "randint: the dtype must be an integer; got {}", to_string(options.dtype.value_or(int64)));
+        "randint: the dtype must be an integer; got {}; needed uint8, int32 or int64",
+        to_string(options.dtype.value_or(int64)));
   return random("randint", RandomKind::randint, {.low = low, .high = high}, shape, rng, options,
                 int64);
 }
 
 Tensor bernoulli(const Shape& shape, double probability, Generator& rng,
                  const TensorOptions& options) {
-  check(probability >= 0 && probability <= 1, "bernoulli: probability {} is outside [0, 1]",
-        probability);
+  check(probability >= 0 && probability <= 1,
+        "bernoulli: probability is impossible; got {}; needed [0, 1]", probability);
   return random("bernoulli", RandomKind::bernoulli, {.a = probability}, shape, rng, options);
 }
 

@@ -97,8 +97,8 @@ Plan make_plan(std::string_view op, const Tensor& x, const std::vector<IndexItem
   Plan plan{x, {}};
   int d = 0;  // the dimension of plan.view that the next item speaks about
   for (const IndexItem& item : items) {
-    check(d < plan.view.ndim(), "{}: too many items for shape {}; got {}", op, x.shape(),
-          items.size());
+    check(d < plan.view.ndim(), "{}: too many items for shape {}; got {}; needed at most {}", op,
+          x.shape(), items.size(), x.ndim());
     if (const auto* i = std::get_if<std::int64_t>(&item)) {
       const std::int64_t size = plan.view.size(d);
       check(*i >= -size && *i < size, "{}: {} is outside dimension {} of {}; needed [{}, {})", op,
@@ -116,8 +116,8 @@ Plan make_plan(std::string_view op, const Tensor& x, const std::vector<IndexItem
         check(
             d + pick.ndim() <= plan.view.ndim() &&
                 std::equal(pick.shape().begin(), pick.shape().end(), plan.view.shape().begin() + d),
-            "{}: mask {} does not fit dimensions {} on of {}", op, pick.shape(), d,
-            plan.view.shape());
+            "{}: the mask is {}; needed the sizes of {} from dimension {} on", op, pick.shape(),
+            plan.view.shape(), d);
         for (const Tensor& along : mask_coordinates(op, pick)) plan.picks.emplace_back(along);
         d += pick.ndim();
       } else {

@@ -67,7 +67,8 @@ Tensor& Tensor::fill_(Scalar value) {
 
 Tensor& Tensor::copy_(const Tensor& source) {
   check(broadcast_shapes("copy_", shape(), source.shape()) == shape(),
-        "copy_: {} does not broadcast to the target {}", source.shape(), shape());
+        "copy_: {} does not broadcast to the target {}; an in-place op cannot grow its target",
+        source.shape(), shape());
   autograd::begin_inplace("copy_", *this, {source});
   NoGrad no_grad;
   // Memory that the target shares with the source is read whole before it is written.
@@ -78,7 +79,8 @@ Tensor& Tensor::copy_(const Tensor& source) {
 }
 
 Tensor& Tensor::masked_fill_(const Tensor& mask, Scalar value) {
-  check(mask.dtype() == bool_, "masked_fill_: the mask must be bool; got {}",
+  check(mask.dtype() == bool_,
+        "masked_fill_: the mask must be bool; got {}; needed a comparison or .to(bool_)",
         to_string(mask.dtype()));
   detail::check_same_device("masked_fill_", {*this, mask});
   check(broadcast_shapes("masked_fill_", shape(), mask.shape()) == shape(),

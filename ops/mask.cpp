@@ -34,7 +34,8 @@ Tensor Mask::apply(const Tensor& scores) const {
 void check_mask(std::string_view op, const Mask& mask, std::int64_t batch, std::int64_t heads,
                 std::int64_t queries, std::int64_t keys, Device device) {
   if (mask.key_valid.defined()) {
-    check(mask.key_valid.dtype() == bool_, "{}: mask.key_valid must be bool; got {}", op,
+    check(mask.key_valid.dtype() == bool_,
+          "{}: mask.key_valid must be bool; got {}; needed true where a key is no padding", op,
           to_string(mask.key_valid.dtype()));
     check(mask.key_valid.shape() == Shape{batch, keys}, "{}: mask.key_valid is {}; needed {}", op,
           mask.key_valid.shape(), Shape{batch, keys});

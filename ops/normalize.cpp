@@ -64,7 +64,8 @@ Tensor normalize(const Tensor& input, int dim, double eps) {
 
 Tensor layer_norm(const Tensor& x, const Tensor& weight_in, const Tensor& bias_in, double eps) {
   detail::check_floating("layer_norm", "x", x);
-  check(x.ndim() >= 1, "layer_norm: a 0-dimensional tensor has nothing to normalise over");
+  check(x.ndim() >= 1,
+        "layer_norm: a 0-dimensional tensor has nothing to normalise over; needed [..., width]");
   check(eps >= 0, "layer_norm: eps is {}; needed 0 or more", eps);
   const Shape width{x.size(-1)};
   for (const Tensor& parameter : {weight_in, bias_in})
@@ -113,7 +114,8 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight_in, const Tensor& bias_i
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight_in, double eps) {
   detail::check_floating("rms_norm", "x", x);
-  check(x.ndim() >= 1, "rms_norm: a 0-dimensional tensor has nothing to normalise over");
+  check(x.ndim() >= 1,
+        "rms_norm: a 0-dimensional tensor has nothing to normalise over; needed [..., width]");
   check(eps >= 0, "rms_norm: eps is {}; needed 0 or more", eps);
   const Shape width{x.size(-1)};
   if (weight_in.defined())

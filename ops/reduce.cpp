@@ -76,7 +76,10 @@ Tensor position_of(const char* name, ReduceOp op, const Tensor& x, std::optional
   check(x.dtype() != bool_, "{}: bool has no order; needed a number", name);
   const Tensor source = dim ? x.detach() : x.detach().reshape({x.numel()});
   const int along = dim ? normalize_dim(name, *dim, x.ndim()) : 0;
-  check(source.size(along) > 0, "{}: no elements to choose from; got shape {}", name, x.shape());
+  check(source.size(along) > 0,
+        "{}: no elements to choose from; got shape {}; needed at least one along "
+        "the reduced dimensions",
+        name, x.shape());
   Shape kept = source.shape();
   kept[along] = 1;
   Tensor y = allocate(name, kept, int64, x.device());

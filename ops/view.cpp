@@ -116,7 +116,8 @@ Tensor Tensor::flatten(int first, int last) const {
   if (ndim() == 0) return reshape({1});
   const int from = normalize_dim("flatten", first, ndim());
   const int to = normalize_dim("flatten", last, ndim());
-  check(from <= to, "flatten: the first dimension {} lies behind the last {}", first, last);
+  check(from <= to, "flatten: the first dimension {} lies behind the last {}; needed it before",
+        first, last);
   Shape result;
   std::int64_t merged = 1;
   for (int d = 0; d < ndim(); ++d) {
@@ -188,7 +189,9 @@ Tensor Tensor::slice(int dim, std::optional<std::int64_t> start, std::optional<s
 }
 
 Tensor Tensor::operator[](std::int64_t i) const {
-  check(ndim() > 0, "index: a 0-dimensional tensor cannot be indexed; got index {}", i);
+  check(ndim() > 0,
+        "index: a 0-dimensional tensor has no parts; got index {}; needed at least one dimension",
+        i);
   check(i >= -shape()[0] && i < shape()[0],
         "index: {} is outside dimension 0 of {}; needed [{}, {})", i, shape(), -shape()[0],
         shape()[0]);

@@ -67,7 +67,9 @@ std::size_t HostAllocator::held_size(std::size_t bytes) const {
 }
 
 void* HostAllocator::allocate(std::size_t bytes) {
-  check(bytes <= kMaxBytes, "allocate: {} bytes; needed at most {}", bytes, kMaxBytes);
+  check(bytes <= kMaxBytes,
+        "allocate: more memory than there can be; got {} bytes; needed at most {}", bytes,
+        kMaxBytes);
   const std::size_t size = held_size(bytes);
   void* block = take_cached(size);
   if (block == nullptr) {

@@ -277,7 +277,7 @@ void copy_row(std::size_t size, std::int64_t columns, Kept kept, const std::byte
 void CpuBackend::binary(BinaryOp op, const MutView& y, const ConstView& a, const ConstView& b) {
   const DType computed = compute_dtype(a.dtype);
   const BinaryKernel kernel = find_binary_kernel(op, computed);
-  check(kernel != nullptr, "{}: the CPU has no kernel for {}; {} was needed",
+  check(kernel != nullptr, "{}: the CPU has no kernel for {}; needed {}",
         kBinaryNames[static_cast<std::size_t>(op)], to_string(a.dtype),
         op == BinaryOp::div ? "a floating dtype" : "an integer or floating dtype");
   run_binary(y, a, b, computed, computed, op == BinaryOp::pow ? kScalarGrain : kCheapGrain, kernel);
@@ -290,7 +290,7 @@ void CpuBackend::compare(CompareOp op, const MutView& y, const ConstView& a, con
 
 void CpuBackend::where(const MutView& y, const ConstView& condition, const ConstView& a,
                        const ConstView& b) {
-  check(condition.dtype == DType::bool_, "where: the condition is {}; bool was needed",
+  check(condition.dtype == DType::bool_, "where: the condition is {}; needed bool",
         to_string(condition.dtype));
   const auto kernel = [&] {
     switch (size_of(y.dtype)) {

@@ -403,7 +403,7 @@ void CpuBackend::matmul(const MutView& y, const ConstView& a, const ConstView& b
     case DType::bool_:
       break;
   }
-  fail("matmul: no product of bool matrices; needed a number type");
+  fail("matmul: the CPU has no kernel for bool; needed an integer or floating dtype");
 }
 
 bool CpuBackend::linear(const LinearArgs& args) {

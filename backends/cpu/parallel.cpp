@@ -216,8 +216,8 @@ Pool& pool() {
 int num_threads() { return pool().threads(); }
 
 void set_num_threads(int count) {
-  check(count >= 1 && count <= kMaxThreads, "set_num_threads: {} threads; needed 1 to {}", count,
-        kMaxThreads);
+  check(count >= 1 && count <= kMaxThreads,
+        "set_num_threads: impossible number; got {} threads; needed 1 to {}", count, kMaxThreads);
   check(!inside_parallel,
         "set_num_threads: called from inside a parallel loop; needed outside of one");
   pool().set_threads(count);

@@ -295,13 +295,13 @@ Draw find_draw(RandomKind kind) {
 void check_random(RandomKind kind, DType dtype, const RandomParams& params) {
   if (kind == RandomKind::randint) {
     check(!is_floating(dtype) && dtype != DType::bool_,
-          "randint: the CPU has no kernel for {}; an integer dtype was needed", to_string(dtype));
+          "randint: the CPU has no kernel for {}; needed an integer dtype", to_string(dtype));
     const std::uint64_t range =
         static_cast<std::uint64_t>(params.high) - static_cast<std::uint64_t>(params.low);
     check(params.low < params.high && range <= std::uint64_t{1} << 32,
-          "randint: the range is [{}, {}); 1 to 2^32 values were needed", params.low, params.high);
+          "randint: the range is [{}, {}); needed 1 to 2^32 values", params.low, params.high);
   } else if (kind != RandomKind::bernoulli) {
-    check(is_floating(dtype), "{}: the CPU has no kernel for {}; a floating dtype was needed",
+    check(is_floating(dtype), "{}: the CPU has no kernel for {}; needed a floating dtype",
           kind == RandomKind::uniform ? "uniform" : "normal", to_string(dtype));
   }
 }

@@ -364,7 +364,7 @@ void CpuBackend::unary(UnaryOp op, const MutView& y, const ConstView& x, UnaryPa
   else
     kernel = HWY_DYNAMIC_DISPATCH(find_float_kernel)(op, computed);
   check(
-      kernel != nullptr, "{}: the CPU has no kernel for {}; {} was needed", name_of(op),
+      kernel != nullptr, "{}: the CPU has no kernel for {}; needed {}", name_of(op),
       to_string(x.dtype),
       find_integer_kernel(op, DType::int64) ? "an integer or floating dtype" : "a floating dtype");
 

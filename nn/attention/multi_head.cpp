@@ -123,7 +123,9 @@ Tensor MultiHeadAttention::step(const Tensor& x, AttentionState& state, const Ma
 Tensor MultiHeadAttention::cross(const Tensor& x, const Tensor& memory, const Mask& mask) {
   check_input("x", x);
   check_input("memory", memory);
-  check(!rotary_, "MultiHeadAttention '{}': cross-attention has no common positions to rotate by",
+  check(!rotary_,
+        "MultiHeadAttention '{}': cross-attention has no common positions to rotate by; needed a "
+        "layer without rotary",
         scope().path());
   const AttentionGeometry& geometry = core_->geometry();
   std::vector<std::int64_t> widths = part_widths(*core_);

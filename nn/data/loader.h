@@ -75,8 +75,10 @@ class DataLoader {
       std::vector<Example> chosen;
       chosen.reserve(indices.size());
       for (const std::int64_t i : indices) {
-        check(i >= 0 && static_cast<std::size_t>(i) < static_cast<std::size_t>(dataset.size()),
-              "DataLoader: the sampler chose example {}; the dataset has {}", i, dataset.size());
+        check(
+            i >= 0 && static_cast<std::size_t>(i) < static_cast<std::size_t>(dataset.size()),
+            "DataLoader: the sampler chose example {}; the dataset has {}; needed one from 0 to {}",
+            i, dataset.size(), static_cast<std::int64_t>(dataset.size()) - 1);
         chosen.push_back(dataset[static_cast<std::size_t>(i)]);
       }
       return Batch(collate(chosen));

@@ -1,6 +1,7 @@
 #include "keymix/nn/optim/optimizer.h"
 
 #include "keymix/autograd/grad_mode.h"
+#include "keymix/autograd/node.h"
 #include "keymix/backends/registry.h"
 #include "keymix/core/error.h"
 #include "keymix/ops/create.h"
@@ -12,6 +13,17 @@
 
 namespace keymix::optim {
 
+namespace {
+
+// Why a tensor may be none to optimise.
+std::string described(const Tensor& tensor) {
+  if (!tensor.defined()) return "an undefined tensor";
+  if (!tensor.is_leaf()) return "the output of " + tensor.impl().node->op;
+  return fmt::format("{} {}", to_string(tensor.dtype()), tensor.shape());
+}
+
+}  // namespace
+
 Optimizer::Optimizer(std::string name, std::vector<ParameterGroup> groups)
     : name_(std::move(name)), groups_(std::move(groups)) {
   std::unordered_set<std::string> names;
@@ -19,10 +31,9 @@ Optimizer::Optimizer(std::string name, std::vector<ParameterGroup> groups)
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     for (const nn::Parameter& parameter : groups_[g].parameters) {
       const Tensor& tensor = parameter.tensor;
-      check(
-          tensor.defined() && is_floating(tensor.dtype()) && tensor.is_leaf(),
-          "{}: '{}' cannot be optimised; got {}; needed a floating leaf", name_, parameter.name,
-          !tensor.defined() ? "an undefined tensor" : "the output of an op, or an integer tensor");
+      check(tensor.defined() && is_floating(tensor.dtype()) && tensor.is_leaf(),
+            "{}: '{}' cannot be optimised; got {}; needed a floating leaf", name_, parameter.name,
+            described(tensor));
       check(tensors.insert(tensor.handle().get()).second && names.insert(parameter.name).second,
             "{}: '{}' appears twice, the second time in group {}; needed every parameter and name "
             "once",

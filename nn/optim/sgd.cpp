@@ -32,9 +32,10 @@ Sgd::Sgd(std::vector<ParameterGroup> groups, SgdOptions options)
     check_group(!group.eps, g, "there is no eps", group.eps.value_or(0), "none");
     const double momentum = group.momentum.value_or(options.momentum);
     check_group(momentum >= 0, g, "impossible momentum", momentum, "0 or more");
-    check_group(!options.nesterov || (momentum > 0 && options.dampening == 0), g,
-                "nesterov does not suit these options", options.dampening,
-                "momentum above 0 and dampening 0");
+    check_group(!options.nesterov || momentum > 0, g, "nesterov without momentum", momentum,
+                "momentum above 0");
+    check_group(!options.nesterov || options.dampening == 0, g, "nesterov with dampening",
+                options.dampening, "dampening 0");
     const double weight_decay = group.weight_decay.value_or(options.weight_decay);
     check_group(weight_decay >= 0, g, "impossible weight_decay", weight_decay, "0 or more");
   }

@@ -19,9 +19,10 @@ namespace {
 
 constexpr const char* kFormatKey = "keymix_checkpoint";
 
-const std::string& text_of(const Metadata& metadata, const std::string& key) {
-  const auto found = metadata.find(key);
-  check(found != metadata.end(), "checkpoint: it has no '{}'; needed one", key);
+const std::string& text_of(const Checkpoint& checkpoint, const std::string& key) {
+  const auto found = checkpoint.metadata.find(key);
+  check(found != checkpoint.metadata.end(), "checkpoint '{}': it has no '{}'; needed one",
+        checkpoint.path, key);
   return found->second;
 }
 
@@ -79,11 +80,11 @@ void Checkpoint::put_integer(const std::string& key, std::int64_t value) {
 }
 
 std::int64_t Checkpoint::integer(const std::string& key) const {
-  const std::string& text = text_of(metadata, key);
+  const std::string& text = text_of(*this, key);
   std::int64_t value = 0;
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
   check(fault == std::errc() && end == text.data() + text.size(),
-        "checkpoint: '{}' is '{}'; needed a whole number", key, text);
+        "checkpoint '{}': '{}' is '{}'; needed a whole number", path, key, text);
   return value;
 }
 
@@ -92,11 +93,11 @@ void Checkpoint::put_real(const std::string& key, double value) {
 }
 
 double Checkpoint::real(const std::string& key) const {
-  const std::string& text = text_of(metadata, key);
+  const std::string& text = text_of(*this, key);
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
   check(!text.empty() && end == text.c_str() + text.size(),
-        "checkpoint: '{}' is '{}'; needed a number", key, text);
+        "checkpoint '{}': '{}' is '{}'; needed a number", path, key, text);
   return value;
 }
 
@@ -123,13 +124,14 @@ Checkpoint read_checkpoint(const std::string& path) {
       summed && file.metadata.contains(kFormatKey),
       "read_checkpoint: '{}' is not a checkpoint; it has no {}; needed a file of write_checkpoint",
       path, summed ? kFormatKey : "checksum");
-  Checkpoint checkpoint{.tensors = std::move(file.tensors), .metadata = std::move(file.metadata)};
+  Checkpoint checkpoint{
+      .tensors = std::move(file.tensors), .metadata = std::move(file.metadata), .path = path};
   const std::int64_t format = checkpoint.integer(kFormatKey);
   if (format != kCheckpointFormat)
     throw Error(
         fmt::format("read_checkpoint: '{}' has another format; got {}; this version reads {}", path,
                     format, kCheckpointFormat),
-        "it was written by keymix " + text_of(checkpoint.metadata, "keymix_version"));
+        "it was written by keymix " + text_of(checkpoint, "keymix_version"));
   return checkpoint;
 }
 

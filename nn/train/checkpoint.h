@@ -23,6 +23,7 @@ inline constexpr int kCheckpointFormat = 1;
 struct Checkpoint {
   NamedTensors tensors = {};
   Metadata metadata = {};
+  std::string path = {};  // of the file it was read from
 
   // Adds tensors under "<prefix>.<name>"; takes them out again.
   void put(const std::string& prefix, const NamedTensors& named);

@@ -85,7 +85,8 @@ std::string new_name() {
 TensorBoardFile::TensorBoardFile(const std::string& folder, std::int64_t first_step)
     : path_((std::filesystem::path(folder) / new_name()).string()),
       file_(std::fopen(path_.c_str(), "wb"), std::fclose) {
-  check(file_ != nullptr, "tensorboard: cannot open '{}'; {}; needed a file to write", path_,
+  check(file_ != nullptr,
+        "tensorboard: cannot make a file in '{}'; {}; needed a folder to write to", folder,
         std::strerror(errno));
   write_event(double_field(kWallTime, seconds_now()) + bytes_field(kFileVersion, "brain.Event:2"));
   if (first_step > 0)

@@ -112,8 +112,8 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
     positions.push_back(to_vector<std::int64_t>(place));
   }
   check(places.size() == tracked_.size(),
-        "resume: '{}' has positions of {} sources; this run tracks {}", path, places.size(),
-        tracked_.size());
+        "resume: '{}' has positions of {} sources; this run tracks {}; needed the same ones", path,
+        places.size(), tracked_.size());
   // Each refuses what does not fit before it changes anything; what came before it goes back.
   NamedTensors weights;
   for (const auto& [name, tensor] : model_.state_dict())

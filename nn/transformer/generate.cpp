@@ -28,8 +28,10 @@ std::int64_t sample(const Tensor& logits, const GenerateOptions& options, Genera
   check(logits.ndim() == 1 && logits.numel() > 0, "sample: got logits {}; needed [vocab]",
         logits.shape());
   const std::vector<double> values = to_vector<double>(logits);
-  check(std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }),
-        "sample: a logit is NaN or infinite; needed finite numbers");
+  const auto bad =
+      std::find_if(values.begin(), values.end(), [](double v) { return !std::isfinite(v); });
+  check(bad == values.end(), "sample: the logit of token {} is {}; needed finite numbers",
+        bad - values.begin(), bad == values.end() ? 0 : *bad);
   // Likeliest first; equal ones by index, so that every platform cuts alike.
   std::vector<std::size_t> order(values.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

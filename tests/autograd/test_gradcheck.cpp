@@ -118,11 +118,4 @@ TEST_CASE("what gradcheck takes", "[gradcheck]") {
             {x, x, x, x, x, x});
   CHECK(x.dtype() == float32);  // the inputs themselves stay as they are
   CHECK_FALSE(x.requires_grad());
-  CHECK(message_of([&] { gradcheck([](const Tensor& i) { return i; }, {index}); }) ==
-        "gradcheck: none of the 1 inputs is floating; needed at least one");
-  CHECK(message_of([&] { gradcheck([](const Tensor& a) { return a.detach(); }, {x}); }) ==
-        "gradcheck: no output depends on the inputs; needed at least one that does");
-  CHECK(message_of([&] {
-          gradcheck([](const Tensor& a, const Tensor& b) { return a + b; }, {x});
-        }) == "gradcheck: the function cannot be called with 1 tensors");
 }

@@ -122,8 +122,10 @@ TEST_CASE("host allocator: passing through keeps nothing", "[unit][cpu]") {
 
 TEST_CASE("host allocator: more than there is throws with the size", "[unit][cpu]") {
   HostAllocator allocator({kLimit, false, false});
-  CHECK_THROWS_WITH(allocator.allocate(~std::size_t{0}),
-                    "allocate: 18446744073709551615 bytes; needed at most 4611686018427387904");
+  CHECK_THROWS_WITH(
+      allocator.allocate(~std::size_t{0}),
+      "allocate: more memory than there can be; got 18446744073709551615 bytes; needed at "
+      "most 4611686018427387904");
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they abort instead
   CHECK_THROWS_WITH(
       allocator.allocate(std::size_t{1} << 60),

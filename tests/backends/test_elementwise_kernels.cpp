@@ -211,15 +211,15 @@ TEST_CASE("an op without a kernel for a dtype is an error that names both",
           "[unit][cpu][elementwise]") {
   KernelArray i({2}, DType::int32), b({2}, DType::bool_);
   CHECK_THROWS_WITH(cpu_kernels().unary(UnaryOp::exp, i.view(), i.view(), {}),
-                    "exp: the CPU has no kernel for int32; a floating dtype was needed");
+                    "exp: the CPU has no kernel for int32; needed a floating dtype");
   CHECK_THROWS_WITH(cpu_kernels().unary(UnaryOp::neg, b.view(), b.view(), {}),
-                    "neg: the CPU has no kernel for bool; an integer or floating dtype was needed");
+                    "neg: the CPU has no kernel for bool; needed an integer or floating dtype");
   CHECK_THROWS_WITH(cpu_kernels().binary(BinaryOp::div, i.view(), i.view(), i.view()),
-                    "div: the CPU has no kernel for int32; a floating dtype was needed");
+                    "div: the CPU has no kernel for int32; needed a floating dtype");
   CHECK_THROWS_WITH(cpu_kernels().binary(BinaryOp::add, b.view(), b.view(), b.view()),
-                    "add: the CPU has no kernel for bool; an integer or floating dtype was needed");
+                    "add: the CPU has no kernel for bool; needed an integer or floating dtype");
   CHECK_THROWS_WITH(cpu_kernels().where(i.view(), i.view(), i.view(), i.view()),
-                    "where: the condition is int32; bool was needed");
+                    "where: the condition is int32; needed bool");
 }
 
 TEST_CASE("activation_backward multiplies by the derivative", "[unit][cpu][elementwise]") {

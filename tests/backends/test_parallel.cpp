@@ -139,7 +139,8 @@ TEST_CASE("parallel_for may be called by several threads at once", "[unit][cpu][
 TEST_CASE("set_num_threads checks its argument", "[unit][cpu][threads]") {
   const ThreadCount keep(2);
   for (int bad : {0, -1, 257}) CHECK_THROWS_AS(set_num_threads(bad), Error);
-  CHECK_THROWS_WITH(set_num_threads(0), "set_num_threads: 0 threads; needed 1 to 256");
+  CHECK_THROWS_WITH(set_num_threads(0),
+                    "set_num_threads: impossible number; got 0 threads; needed 1 to 256");
   CHECK(num_threads() == 2);
   CHECK_THROWS_AS(parallel_for(4, 1, [](std::int64_t, std::int64_t) { set_num_threads(1); }),
                   Error);

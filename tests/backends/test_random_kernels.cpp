@@ -180,16 +180,16 @@ TEST_CASE("ranges are half open, and the last value is reached", "[unit][random]
 TEST_CASE("random kinds refuse dtypes and ranges they have no values for", "[unit][cpu][random]") {
   KernelArray f({4}, DType::float32), i({4}, DType::int64), b({4}, DType::bool_);
   CHECK_THROWS_WITH(cpu_kernels().random(RandomKind::randint, f.view(), kState, {0, 1, 0, 9}),
-                    "randint: the CPU has no kernel for float32; an integer dtype was needed");
+                    "randint: the CPU has no kernel for float32; needed an integer dtype");
   CHECK_THROWS_WITH(cpu_kernels().random(RandomKind::randint, b.view(), kState, {0, 1, 0, 2}),
-                    "randint: the CPU has no kernel for bool; an integer dtype was needed");
+                    "randint: the CPU has no kernel for bool; needed an integer dtype");
   CHECK_THROWS_WITH(cpu_kernels().random(RandomKind::normal, i.view(), kState, {0, 1}),
-                    "normal: the CPU has no kernel for int64; a floating dtype was needed");
+                    "normal: the CPU has no kernel for int64; needed a floating dtype");
   CHECK_THROWS_WITH(cpu_kernels().random(RandomKind::randint, i.view(), kState,
                                          {0, 1, 0, (std::int64_t{1} << 32) + 1}),
-                    "randint: the range is [0, 4294967297); 1 to 2^32 values were needed");
+                    "randint: the range is [0, 4294967297); needed 1 to 2^32 values");
   CHECK_THROWS_WITH(cpu_kernels().random(RandomKind::randint, i.view(), kState, {0, 1, 5, 5}),
-                    "randint: the range is [5, 5); 1 to 2^32 values were needed");
+                    "randint: the range is [5, 5); needed 1 to 2^32 values");
 }
 
 TEST_CASE("dropout keeps an element where its uniform is at least p",

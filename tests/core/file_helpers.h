@@ -9,6 +9,7 @@
 #include "support/tensors.h"
 
 #include <algorithm>
+#include <cstring>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -126,6 +127,14 @@ inline std::string dict_of(const std::string& descr, const std::string& shape,
                            const std::string& fortran_order = "False") {
   return "{'descr': " + descr + ", 'fortran_order': " + fortran_order + ", 'shape': " + shape +
          ", }\n";
+}
+
+// A safetensors file of this header and data, with the right length in front.
+inline std::string safetensors_of(const std::string& header, const std::string& data = "") {
+  const std::uint64_t length = header.size();
+  std::string bytes(8, '\0');
+  std::memcpy(bytes.data(), &length, 8);
+  return bytes + header + data;
 }
 
 // Shortens the file byte by byte: `read` must refuse (true) every version.

@@ -2,9 +2,8 @@
 // beside it.
 #include "core/file_helpers.h"
 #include "keymix/core/file.h"
+#include "support/file_size_limit.h"
 
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <stdexcept>
@@ -23,26 +22,6 @@ std::string mapped_text(const std::string& path) {
   const MappedFile file("load", path);
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
-
-// No file may grow beyond `bytes`: a full disk, as far as a writer can tell.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    old_handler_ = ::signal(SIGXFSZ, SIG_IGN);
-    rlimit limit = before_;
-    limit.rlim_cur = bytes;
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    ::signal(SIGXFSZ, old_handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*old_handler_)(int) = nullptr;
-};
 
 }  // namespace
 

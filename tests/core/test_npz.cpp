@@ -1,9 +1,7 @@
 // npz: round trips, NumPy's own files and other programs' zips, and files that lie.
 #include "core/file_helpers.h"
+#include "core/zip_helpers.h"
 #include "keymix/core/npy.h"
-#include "keymix/core/zip.h"
-
-#include <cstring>
 
 using namespace keymix;
 using namespace keymix::testing;
@@ -12,30 +10,6 @@ namespace {
 
 std::string complaint(const TempFolder& folder, const std::string& bytes) {
   return complaint_of("read_npz", [](const std::string& path) { read_npz(path); }, folder, bytes);
-}
-
-std::string replaced(std::string bytes, std::size_t at, const std::string& with) {
-  return bytes.replace(at, with.size(), with);
-}
-
-// A zip file of one member, under its full name.
-std::string zip_of(const TempFolder& folder, const std::vector<std::string>& names,
-                   const std::string& content, bool deflated = false) {
-  write_file_atomically("test", folder / "zip", [&](FileSink& sink) {
-    ZipWriter writer("test", sink);
-    for (const std::string& name : names)
-      writer.add(name, deflated,
-                 [&](FileSink& member) { member.write(content.data(), content.size()); });
-    writer.finish();
-  });
-  return read_bytes(folder / "zip");
-}
-
-// Where the directory of a zip file without comment starts.
-std::size_t directory_at(const std::string& zip) {
-  std::uint32_t at = 0;
-  std::memcpy(&at, zip.data() + zip.size() - 6, 4);
-  return at;
 }
 
 }  // namespace
@@ -111,7 +85,8 @@ TEST_CASE("npz: lies are named", "[unit]") {
        "not a zip file, or cut short; the end record is missing in its 70000 bytes"},
       {plain + "x", "not a zip file, or cut short"},
       {"x" + plain, "the zip file is damaged; its directory of"},
-      {replaced(plain, end + 4, one), "a zip file of several disks is not supported"},
+      {replaced(plain, end + 4, one),
+       "it is part of a zip file of several disks; needed a whole one"},
       {replaced(plain, end + 10, std::string("\x02", 1)),
        fmt::format(
            "the zip file is damaged; its directory has 1 entries up to {}; it says 2 up to {}", end,
@@ -220,14 +195,24 @@ TEST_CASE("npz: what cannot be written is refused", "[unit]") {
   CHECK(message_of([&] {
           write_npz(path, {{"x", Tensor()}});
         }) == start + "tensor 'x' is undefined; needed one with memory");
-  for (const std::string name :
-       {"\xff", "\xc3(", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"})
+  struct Name {
+    std::string bytes, shown;
+  };
+  for (const Name& name : {Name{"\xff", "\\xff"},
+                           {"\xc3(", "\\xc3("},
+                           {"\xc0\x80", "\\xc0\\x80"},
+                           {"\xed\xa0\x80", "\\xed\\xa0\\x80"},
+                           {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},
+                           {"ü\xe2\x82", "ü\\xe2\\x82"}})
     CHECK(message_of([&] {
-            write_npz(path, {{name, sample(uint8, {1})}});
-          }) == start + "the name '" + name + "' is not UTF-8; names need to be");
+            write_npz(path, {{name.bytes, sample(uint8, {1})}});
+          }) == start + "the name '" + name.shown + "' is not UTF-8; names need to be");
   CHECK(message_of([&] {
           write_npz(path, {{std::string("a\0b", 3), sample(uint8, {1})}});
-        }) == start + "the name 'a");  // what() ends at the NUL
+        }) ==
+        start +
+            "the name 'a\\x00b' does not fit a zip file; needed fewer than 65535 bytes and no "
+            "NUL");
   CHECK(message_of([&] {
           write_npz(path, {{std::string(70'000, 'x'), sample(uint8, {1})}});
         }) == start + "the name '" + std::string(100, 'x') +

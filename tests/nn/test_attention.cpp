@@ -180,30 +180,3 @@ TEST_CASE("attention counts its operations", "[unit]") {
   CHECK(flops(nn::core<CosineCore>()) == 14 * unit);
   CHECK(flops(nn::Softmax{}, true) == 7 * unit);
 }
-
-TEST_CASE("attention refuses what cannot be", "[unit]") {
-  const auto message = [](nn::MultiHeadAttentionOptions options) {
-    return message_of([&] { nn::MultiHeadAttention layer(Generator(1), options); });
-  };
-  CHECK(message({.width = 8, .heads = 0}) ==
-        "MultiHeadAttention '': impossible size; got width = 8, heads = 0; needed 1 or more");
-  CHECK(message({.width = 8, .heads = 3}) ==
-        "MultiHeadAttention '': the heads do not divide the width; got width = 8, heads = 3; "
-        "needed a multiple, or "
-        "head_dim\n  hint: heads * head_dim need not equal width");
-  CHECK(message({.width = 8, .heads = 2, .head_dim = 0}) ==
-        "MultiHeadAttention '': impossible size; got head_dim = 0, value_dim = 0, max_length = 0; "
-        "needed positive "
-        "widths and a length of 0 or more");
-  CHECK(message({.width = 8, .heads = 2, .dropout = 1.0}) ==
-        "MultiHeadAttention '': impossible dropout; got p = 1; needed 0 <= p < 1");
-  CHECK(message({.width = 8, .heads = 2, .attention = nn::Mgk{.components = 0}}) ==
-        "MgkCore '': impossible mixture; got components = 0; needed 1 or more");
-  CHECK(message({.width = 8, .heads = 2, .attention = nn::Smgk{.bandwidth_factors = {1, -3}}}) ==
-        "SmgkCore '': bandwidth_factors do not fit; got [1, -3]; needed 2 positive numbers, one "
-        "per component");
-  nn::MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
-  CHECK(message_of([&] {
-          layer(zeros({2, 3, 9}));
-        }) == "MultiHeadAttention '': got x [2, 3, 9]; needed [batch, length, 8]");
-}

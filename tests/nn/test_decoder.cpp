@@ -123,24 +123,6 @@ TEST_CASE("decoding in pieces gives what one pass gives", "[unit]") {
   }
 }
 
-TEST_CASE("decoding refuses gradients and a full state", "[unit]") {
-  nn::MultiHeadAttention attention = attention_of(nn::Softmax{});
-  const auto state = attention.make_state(3);
-  CHECK(message_of([&] {
-          attention.step(zeros({1, 1, 8}), *state);
-        }) == "step '': decoding keeps no gradients; the query requires one; needed NoGrad");
-  const NoGrad no_grad;
-  attention.step(zeros({1, 2, 8}), *state);
-  CHECK(message_of([&] {
-          attention.step(zeros({1, 2, 8}), *state);
-        }) == "step '': the state is full; got 2 positions after 2; needed at most 3 in all");
-  CHECK(message_of([&] { attention.make_state(0); }) ==
-        "make_state '': no room; got capacity = 0; needed 1 or more");
-  CHECK(message_of([] { attention_of(nn::Softmax{}, 3); }) ==
-        "MultiHeadAttention '': kv_heads do not divide the heads; got heads = 4, kv_heads = 3; "
-        "needed a divisor");
-}
-
 TEST_CASE("a decoder's every parameter gets a gradient, checkpointed or not", "[unit]") {
   for (const Variant& variant : variants())
     for (const bool norm_first : {true, false}) {
@@ -201,14 +183,6 @@ TEST_CASE("rotary attention sees distances, not places", "[unit]") {
     CHECK(difference(concat({first, attention.step(x.slice(1, 3, 5), *state)}, 1), here, 2e-6) ==
           "");
   }
-  CHECK(message_of([] {
-          nn::MultiHeadAttention(Generator(1),
-                                 {.width = 8, .heads = 2, .head_dim = 3, .rotary = true});
-        }) ==
-        "MultiHeadAttention '': rotary positions turn pairs; got head_dim = 3; needed an even one");
-  nn::MultiHeadAttention attention(Generator(1), {.width = 8, .heads = 2, .rotary = true});
-  CHECK(message_of([&] { attention.cross(x, x); }) ==
-        "MultiHeadAttention '': cross-attention has no common positions to rotate by");
 }
 
 TEST_CASE("shifts of sMGK apply to rotated keys, in the one product of the fused kernel",

@@ -73,11 +73,6 @@ TEST_CASE("LayerNorm begins as the plain normalisation", "[unit]") {
   const double s = 1.0 / std::sqrt(1.25 + 1e-5);
   CHECK(difference(values(norm(make({1, 2, 3, 4}, {1, 4}))), {-1.5 * s, -0.5 * s, 0.5 * s, 1.5 * s},
                    1e-6) == "");
-  CHECK(message_of([&] { nn::LayerNorm layer(rng, {}); }) ==
-        "LayerNorm '': impossible size; got width = 0; needed 1 or more");
-  CHECK(message_of([&] { nn::LayerNorm layer(rng, {.width = 4, .eps = 0}); }) ==
-        "LayerNorm '': impossible eps; got 0; needed more than 0");
-
   nn::LayerNorm no_bias(rng, {.width = 4, .bias = false});
   CHECK_FALSE(no_bias.bias.defined());
   CHECK(no_bias.parameter_count() == 4);
@@ -95,10 +90,6 @@ TEST_CASE("RMSNorm begins as the plain normalisation and has one parameter", "[u
   norm(uniform_values({3, 4}, 1)).sum().backward();
   CHECK(norm.weight.grad().shape() == Shape{4});
   CHECK(statistics(norm.weight.grad()).largest > 0);
-  CHECK(message_of([&] { nn::RMSNorm layer(rng, {}); }) ==
-        "RMSNorm '': impossible size; got width = 0; needed 1 or more");
-  CHECK(message_of([&] { nn::RMSNorm layer(rng, {.width = 4, .eps = 0}); }) ==
-        "RMSNorm '': impossible eps; got 0; needed more than 0");
 }
 
 TEST_CASE("Dropout drops in training alone", "[unit]") {
@@ -145,8 +136,6 @@ TEST_CASE("Positions adds rows of its table", "[unit]") {
   CHECK(message_of([&] {
           learned(zeros({2, 3, 5}));
         }) == "Positions 'learned': got x [2, 3, 5]; needed [batch, length, 4]");
-  CHECK(message_of([&] { nn::Positions none(scope / "none", {.width = 4}); }) ==
-        "Positions 'none': impossible size; got max_length = 0, width = 4; needed 1 or more");
 }
 
 TEST_CASE("Mlp takes any activation", "[unit]") {
@@ -196,6 +185,4 @@ TEST_CASE("initial values have the variances of the papers", "[unit]") {
   nn::init::zeros(weight);
   CHECK(statistics(weight).largest == 0.0);
   CHECK(weight.requires_grad());
-  CHECK(message_of([&] { nn::init::xavier_normal(zeros({3}), rng); }) ==
-        "xavier_normal: fan-in and fan-out need two dimensions; got [3]; needed [out, in, …]");
 }

@@ -184,45 +184,6 @@ TEST_CASE("a graph recorded before an optimiser's step is caught", "[unit]") {
   CHECK(message_of([&] { loss.backward(); }) != "no error");
 }
 
-TEST_CASE("optimisers refuse what cannot be", "[unit]") {
-  const Problem problem;
-  using Groups = std::vector<optim::ParameterGroup>;
-  CHECK(
-      message_of([&] {
-        optim::AdamW adam(
-            Groups{{.parameters = problem.parameters()}, {.parameters = {{"a", problem.a}}}});
-      }) ==
-      "AdamW: 'a' appears twice, the second time in group 1; needed every parameter and name once");
-  CHECK(message_of([&] {
-          optim::Sgd sgd(nn::ParameterList{{"c", problem.a * 2.0}});
-        }) ==
-        "Sgd: 'c' cannot be optimised; got the output of an op, or an integer tensor; needed a "
-        "floating leaf");
-  CHECK(message_of([&] {
-          optim::Adam adam(problem.parameters(), {.betas = {0.9, 1.0}});
-        }) == "Adam: impossible beta in group 0; got 1; needed 0 <= beta < 1");
-  CHECK(message_of([&] { optim::AdamW adam(problem.parameters(), {.weight_decay = -0.5}); }) ==
-        "AdamW: impossible weight_decay in group 0; got -0.5; needed 0 or more");
-  CHECK(message_of([&] {
-          optim::AdamW adam(Groups{{.parameters = problem.parameters(), .momentum = 0.9}});
-        }) == "AdamW: there is no momentum in group 0; got 0.9; needed betas");
-  CHECK(message_of([&] {
-          optim::Sgd sgd(Groups{{.parameters = problem.parameters(), .eps = 1e-3}});
-        }) == "Sgd: there is no eps in group 0; got 0.001; needed none");
-  CHECK(message_of([&] {
-          optim::Sgd sgd(problem.parameters(),
-                         {.momentum = 0.9, .dampening = 0.5, .nesterov = true});
-        }) ==
-        "Sgd: nesterov does not suit these options in group 0; got 0.5; needed momentum above 0 "
-        "and dampening 0");
-  optim::Sgd sgd(problem.parameters());
-  CHECK(message_of([&] { sgd.step(-1.0); }) ==
-        "Sgd: impossible learning rate; got -1; needed a finite 0 or more");
-  CHECK(message_of([&] {
-          sgd.step({0.1, 1.5});
-        }) == "Sgd: impossible beta1; got 1.5; needed 0 <= beta1 < 1");
-}
-
 TEST_CASE("clip_grad_norm scales as PyTorch's", "[unit]") {
   Problem problem;
   problem.set_gradients(0, true);

@@ -122,8 +122,6 @@ TEST_CASE("Ema averages, lends its weights and gives them back", "[unit]") {
   CHECK(message_of([&] {
           other.load_state_dict({{"weight", zeros({2, 3})}, {"b", zeros({2})}});
         }) == "Ema: the state does not fit 'bias'; got nothing; needed [2]");
-  CHECK(message_of([&] { optim::Ema(model.parameters(), {.decay = 1}); }) ==
-        "Ema: impossible decay; got 1; needed 0 <= decay < 1");
 }
 
 TEST_CASE("Linear and InverseSqrt rise and fall", "[unit]") {
@@ -135,10 +133,4 @@ TEST_CASE("Linear and InverseSqrt rise and fall", "[unit]") {
   lr.clear();
   for (std::int64_t step : {0, 3, 4, 15, 63}) lr.push_back(root(step).lr);
   CHECK(difference(lr, {0.5, 2.0, 2.0 * std::sqrt(0.8), 1.0, 0.5}, 1e-15) == "");
-  CHECK(message_of([] { optim::Linear{.warmup = 10, .steps = 10}(0); }) ==
-        "Linear: impossible lengths; got warmup = 10, steps = 10; needed 0 <= warmup < steps");
-  CHECK(message_of([] { optim::InverseSqrt{.warmup = 0}(0); }) ==
-        "InverseSqrt: impossible length; got warmup = 0; needed 1 or more");
-  CHECK(message_of([] { optim::InverseSqrt{}(-1); }) ==
-        "InverseSqrt: steps count from 0; got step -1; needed 0 or more");
 }

@@ -353,34 +353,12 @@ TEST_CASE("resume refuses another model, other settings, other data, other weigh
   train::Trainer trainer(other, sgd, optim::Constant{}, options);
   const auto loss = [&] { return other(ones({1, 1})).sum(); };
   CHECK(message_of([&] { trainer.run(loss); }) ==
-        "resume: '" + path + "' has positions of 2 sources; this run tracks 1");
+        "resume: '" + path +
+            "' has positions of 2 sources; this run tracks 1; needed the same ones");
   data::TextWindows windows(Setup::randint_tokens(), {.length = 2});
   trainer.track("windows", windows);
   CHECK(message_of([&] { trainer.run(loss); }).starts_with("load_state_dict: "));
   CHECK(windows.position() == 0);
-}
-
-TEST_CASE("the trainer refuses impossible options and losses", "[unit]") {
-  nn::Linear model(Generator(1), {.in = 1, .out = 1});
-  optim::Sgd sgd(model.parameters());
-  const auto error = [&](TrainerOptions options) {
-    options.progress = nullptr;
-    return message_of([&] {
-      train::Trainer(model, sgd, optim::Constant{}, options).run([] { return zeros({2}); });
-    });
-  };
-  CHECK(error({.steps = 0}) ==
-        "Trainer: nothing to do; got steps = 0, accumulate = 1; needed 1 or more");
-  CHECK(error({.clip = -1}).starts_with("Trainer: impossible options; got clip = -1"));
-  CHECK(error({.resume = true}) ==
-        "Trainer: resume needs a folder; got none; needed the folder of the first run");
-  CHECK(error({}) == "Trainer: got a loss [2]; needed one element");
-  const TempFolder folder;
-  write_bytes(folder / "file", "x");
-  CHECK(error({.folder = folder / "file/run"})
-            .starts_with("Trainer: cannot make folder '" + (folder / "file/run") + "'"));
-  CHECK(message_of([&] { train::Trainer(model, sgd, nullptr, {}); }) ==
-        "Trainer: got no schedule; needed one, such as optim::Constant");
 }
 
 TEST_CASE("plain lines when piped: loss, validation, rate, time left", "[unit]") {

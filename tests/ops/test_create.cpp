@@ -57,7 +57,6 @@ TEST_CASE("arange", "[unit]") {
   // Large integers stay exact.
   const std::int64_t large = (std::int64_t{1} << 53) + 1;
   CHECK(arange(large, large + 2)[0].item<std::int64_t>() == large);
-  CHECK(message_of([] { arange(0, 1, 0); }) == "arange: the step is 0; needed another");
 }
 
 TEST_CASE("linspace", "[unit]") {
@@ -82,10 +81,6 @@ TEST_CASE("tensors of C++ values", "[unit]") {
   CHECK(tensor({1, 2}).dtype() == float32);
   CHECK(tensor({{1, 2, 3}, {4, 5, 6}}).shape() == Shape{2, 3});
   CHECK(values(tensor({{1, 2}, {3, 4}}, {.dtype = int64})) == Values{1, 2, 3, 4});
-  CHECK(message_of([] {
-          tensor({{1, 2}, {3}});
-        }) == "tensor: rows of different lengths; got 2 and 1");
-
   const std::vector<std::int64_t> whole{5, -6};
   CHECK(from_values(whole, {2}).dtype() == int64);
   CHECK(from_values(std::vector<std::uint8_t>{1, 2}, {2}).dtype() == uint8);
@@ -93,8 +88,6 @@ TEST_CASE("tensors of C++ values", "[unit]") {
   CHECK(values(from_values(whole, {1, 2}, {.dtype = float16})) == Values{5, -6});
   const bool flags[] = {true, false, true};
   CHECK(values(from_values(std::span<const bool>(flags), {3})) == Values{1, 0, 1});
-  CHECK(message_of([&] { from_values(whole, {3}); }) ==
-        "from_values: got 2 values for shape [3]; needed 3");
   CHECK(from_values(std::vector<double>{}, {0, 2}).shape() == Shape{0, 2});
 }
 
@@ -115,8 +108,6 @@ TEST_CASE("leaves from factories", "[unit]") {
     CHECK(x.requires_grad());
     CHECK(x.is_leaf());
   }
-  CHECK(message_of([] { ones({2}, {.dtype = int64, .requires_grad = true}); }) ==
-        "requires_grad_: only floating tensors have gradients; got int64; needed a float dtype");
 }
 
 TEST_CASE("sizes that cannot be", "[unit]") {

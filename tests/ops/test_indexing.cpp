@@ -80,25 +80,15 @@ TEST_CASE("the last of repeated indices wins, every time", "[unit]") {
 
 TEST_CASE("indices that do not fit", "[unit]") {
   Tensor x = grid();
-  CHECK(message_of([&] { x.index({3}); }) ==
-        "index: 3 is outside dimension 0 of [3, 4]; needed [-3, 3)");
   CHECK(message_of([&] { x.index({0, -5}); }).find("index: -5 is outside dimension") == 0);
-  CHECK(message_of([&] { x.index({0, 0, 0}); }) == "index: too many items for shape [3, 4]; got 3");
   CHECK(message_of([&] { x.index({Slice(0, 3, 0)}); }) ==
         "index: step 0 of a slice is not supported; needed 1 or more");
-  CHECK(message_of([&] { x.index({Slice(3, 0, -1)}); }) ==
-        "index: step -1 of a slice is not supported; needed 1 or more");
   CHECK(message_of([&] {
           x.index({ints({0, 3})});
         }).find("index: index 3 at position [1] is outside [-3, 3)") == 0);
   CHECK(message_of([&] {
           x.index({ints({0, -4})});
         }).find("index: index -4 at position [1] is outside [-3, 3)") == 0);
-  CHECK(message_of([&] { x.index({tensor({0})}); }) ==
-        "index: an index tensor must be int32, int64 or bool; got float32");
-  CHECK(message_of([&] {
-          x.index({make({1, 0}, {2}, bool_)});
-        }) == "index: mask [2] does not fit dimensions 0 on of [3, 4]");
   CHECK(message_of([&] {
           x.index_put_({0}, ints({1, 2, 3}));
         }).find("index_put_: shapes do not broadcast; got [4] and [3]") == 0);
@@ -114,8 +104,6 @@ TEST_CASE("indices that do not fit", "[unit]") {
           x.index_put_({ints({0, 1}), ints({0, 1, 2})}, ints({1}));
         }).find("index_put_: shapes do not broadcast; got [2] and [3]") == 0);
   CHECK(message_of([&] { x[7]; }) == "index: 7 is outside dimension 0 of [3, 4]; needed [-3, 3)");
-  CHECK(message_of([&] { zeros({})[0]; }) ==
-        "index: a 0-dimensional tensor cannot be indexed; got index 0");
 }
 
 TEST_CASE("scatter_add with literal values", "[unit]") {

@@ -101,7 +101,7 @@ TEST_CASE("masked_fill_", "[unit]") {
   CHECK(nothing.masked_fill_(make({1, 0, 1}, {3}, bool_), 1).numel() == 0);
 
   CHECK(message_of([&] { x.masked_fill_(ones({3}), 0); }) ==
-        "masked_fill_: the mask must be bool; got float32");
+        "masked_fill_: the mask must be bool; got float32; needed a comparison or .to(bool_)");
   CHECK(message_of([&] {
           x.masked_fill_(ones({2, 2, 3}, {.dtype = bool_}), 0);
         }) ==
@@ -126,7 +126,9 @@ TEST_CASE("a target does not grow", "[unit]") {
         "target");
   CHECK(message_of([&] {
           row.copy_(ones({3, 2}));
-        }) == "copy_: [3, 2] does not broadcast to the target [1, 2]");
+        }) ==
+        "copy_: [3, 2] does not broadcast to the target [1, 2]; an in-place op cannot grow its "
+        "target");
   CHECK(message_of([&] { row *= ones({3}); }).find("mul_: shapes do not broadcast") == 0);
 }
 

@@ -97,7 +97,7 @@ TEST_CASE("misuse of random factories", "[unit]") {
   CHECK(message_of([&] { randn({2}, rng, {.dtype = bool_}); }).find("must be floating; got bool") !=
         std::string::npos);
   CHECK(message_of([&] { bernoulli({2}, 1.5, rng); }) ==
-        "bernoulli: probability 1.5 is outside [0, 1]");
+        "bernoulli: probability is impossible; got 1.5; needed [0, 1]");
   CHECK(message_of([&] { normal({2}, 0, -1, rng); }) ==
         "normal: negative standard deviation; got -1; needed 0 or more");
   CHECK(rng.state().offset == 0);  // nothing was drawn

@@ -211,7 +211,7 @@ TEST_CASE("npz: what cannot be written is refused", "[unit]") {
           write_npz(path, {{std::string("a\0b", 3), sample(uint8, {1})}});
         }) ==
         start +
-            "the name 'a\\x00b' does not fit a zip file; needed fewer than 65535 bytes and no "
+            "the name 'a\\x00b.npy' does not fit a zip file; needed fewer than 65535 bytes and no "
             "NUL");
   CHECK(message_of([&] {
           write_npz(path, {{std::string(70'000, 'x'), sample(uint8, {1})}});

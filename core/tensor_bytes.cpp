@@ -164,8 +164,9 @@ std::size_t utf8_length(std::string_view text) {
   if (length == 1 || length > 4 || length > text.size()) return 0;
   std::uint32_t point = lead & (0xffu >> (ones + 1));
   for (const char c : text.substr(1, length - 1)) {
-    if ((c & 0xc0) != 0x80) return 0;
-    point = point << 6 | (c & 0x3fu);
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte & 0xc0u) != 0x80) return 0;
+    point = point << 6 | (byte & 0x3fu);
   }
   const bool surrogate = point >= 0xd800 && point < 0xe000;
   return point < kSmallest[length] || point > 0x10ffff || surrogate ? 0 : length;

@@ -80,6 +80,12 @@ Section option_section() {
            "Trainer: 'FOLDER/run' has the checkpoint of a run; got neither resume nor overwrite; "
            "needed one of them, or another folder\n  hint: resume goes on with it, overwrite "
            "begins anew"},
+          {MISUSE(Run().train({.folder = folder / "kept"}); std::filesystem::create_directories(
+                      folder / "kept/checkpoint.safetensors.overwritten");
+                  Run().train({.folder = folder / "kept", .overwrite = true})),
+           "Trainer: cannot move 'FOLDER/kept/checkpoint.safetensors' aside; Is a directory; "
+           "needed a "
+           "place to write to"},
       }};
 }
 

@@ -3,6 +3,7 @@
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/nn/attention/cores.h"
 #include "keymix/nn/attention/multi_head.h"
+#include "keymix/nn/attention/performer.h"
 #include "keymix/nn/transformer/classifier.h"
 #include "keymix/nn/transformer/decoder.h"
 #include "keymix/nn/transformer/encoder.h"
@@ -74,6 +75,46 @@ Section core_section() {
           }};
 }
 
+Section performer_section() {
+  const auto layer_of = [](double dropout) {
+    return MultiHeadAttention(
+        Generator(1),
+        {.width = 8, .heads = 2, .dropout = dropout, .attention = nn::Performer{.features = 6}});
+  };
+  return {
+      "nn",
+      "Performer",
+      {
+          {MISUSE(MultiHeadAttention(
+               Generator(1), {.width = 8, .heads = 2, .attention = nn::Performer{.features = -1}})),
+           "PerformerCore '': impossible number of features; got features = -1; needed 1 or more, "
+           "or 0 for D ln D"},
+          {MISUSE(layer_of(0.25)(ones({2, 3, 8}))),
+           "PerformerCore '': attention dropout drops weights, and none are formed; got dropout = "
+           "0.25; needed 0\n  hint: attention_dropout = 0; the model's `dropout` of hidden states "
+           "works as ever",
+           "a layer with a Performer and attention dropout 0.25"},
+          {MISUSE(layer_of(0)(ones({2, 3, 8}), {.bias = zeros({1, 1, 3, 3})})),
+           "PerformerCore '': a bias is added to scores, and none are formed; got mask.bias [1, 1, "
+           "3, 3]; needed causal and key_valid alone\n  hint: nn::Softmax, nn::Mgk and nn::Smgk "
+           "take any bias"},
+          {MISUSE(auto layer = layer_of(0); nn::AttentionState kept; kept.capacity = 4;
+                  const NoGrad no_grad; layer.step(ones({1, 1, 8}), kept)),
+           "step '': the state is another core's; needed one of make_state()"},
+          {MISUSE(auto layer = layer_of(0); const auto state = layer.make_state(4);
+                  const NoGrad no_grad; layer.step(ones({2, 1, 8}), *state);
+                  layer.step(ones({1, 1, 8}), *state)),
+           "step '': the state is another batch's; got 1 sequences; needed 2"},
+          {MISUSE(auto layer = layer_of(0); const auto state = layer.make_state(4);
+                  const NoGrad no_grad; layer.step(ones({1, 1, 8}), *state);
+                  nn::redraw_features(layer); layer.step(ones({1, 1, 8}), *state)),
+           "step '': the features changed after the state was made; needed a new state"},
+          {MISUSE(MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
+                  nn::redraw_features(layer)),
+           "redraw_features '': the model has no PerformerCore; needed one or more"},
+      }};
+}
+
 Section model_section() {
   return {
       "nn",
@@ -128,7 +169,8 @@ Section generate_section() {
 }  // namespace
 
 Sections transformer_errors() {
-  return {attention_section(), core_section(), model_section(), generate_section()};
+  return {attention_section(), core_section(), performer_section(), model_section(),
+          generate_section()};
 }
 
 }  // namespace keymix::testing

@@ -14,6 +14,12 @@ const Tensor& Saved::operator[](std::size_t i) const {
   return tensors_[i];
 }
 
+Saved Saved::with_tensors(TensorList tensors) const {
+  Saved copy = *this;
+  copy.tensors_ = std::move(tensors);
+  return copy;
+}
+
 void Saved::fail_constant(std::size_t i) const {
   fail(
       "Function: constant {} is missing or of another type; forward kept {}; needed one of those, "
@@ -31,22 +37,22 @@ FunctionRecord::FunctionRecord(std::string op, Saved saved, const TensorList& in
       return input.handle() == tensor.handle();
     });
     const bool is_output = tensor.handle() == output.handle();
-    tensors_.push_back(is_output ? SavedTensor::output(tensor) : SavedTensor(tensor));
-    intermediate_.push_back(!is_input && !is_output);
+    kept_.push_back({is_output ? SavedTensor::output(tensor) : SavedTensor(tensor),
+                     !is_input && !is_output});
   }
 }
 
 Saved FunctionRecord::unpack() const {
   TensorList tensors;
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    if (grad_enabled() && intermediate_[i])
+  for (std::size_t i = 0; i < kept_.size(); ++i) {
+    if (grad_enabled() && kept_[i].is_intermediate)
       throw Error(
           fmt::format(
               "{}: saved tensor {} is neither an input nor the output; with create_graph its "
               "history is unknown; needed inputs or the output only",
               op_, i),
           "save the inputs and compute the intermediate again in backward");
-    tensors.push_back(tensors_[i].get());
+    tensors.push_back(kept_[i].tensor.get());
   }
   return constants_.with_tensors(std::move(tensors));
 }

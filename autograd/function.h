@@ -50,11 +50,7 @@ class Saved {
   }
 
   const TensorList& tensors() const { return tensors_; }
-  Saved with_tensors(TensorList tensors) const {
-    Saved copy = *this;
-    copy.tensors_ = std::move(tensors);
-    return copy;
-  }
+  Saved with_tensors(TensorList tensors) const;
 
  private:
   [[noreturn]] void fail_constant(std::size_t i) const;
@@ -75,8 +71,11 @@ class FunctionRecord {
  private:
   std::string op_;
   Saved constants_;
-  std::vector<SavedTensor> tensors_;
-  std::vector<bool> intermediate_;
+  struct Kept {
+    SavedTensor tensor;
+    bool is_intermediate;
+  };
+  std::vector<Kept> kept_;
 };
 
 template <typename T>

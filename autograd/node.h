@@ -19,7 +19,7 @@ namespace keymix::autograd {
 class Node;
 
 // needs[i]: whether input i wants a gradient; a backward may return an undefined tensor otherwise.
-using Needs = std::vector<bool>;
+using Needs = std::vector<char>;
 using BackwardFunction =
     std::function<TensorList(const TensorList& cotangents, const Needs& needs)>;
 using Hook = std::function<Tensor(const Tensor&)>;

@@ -22,6 +22,14 @@ void release_iteratively(std::shared_ptr<void> object) {
   waiting = nullptr;
 }
 
+double Scalar::to_double() const {
+  return std::visit([](auto v) { return static_cast<double>(v); }, value_);
+}
+
+std::int64_t Scalar::to_int64() const {
+  return std::visit([](auto v) { return static_cast<std::int64_t>(v); }, value_);
+}
+
 TensorImpl::~TensorImpl() {
   if (node) release_iteratively(std::move(node));
 }

@@ -84,12 +84,8 @@ class Scalar {
   bool is_bool() const { return std::holds_alternative<bool>(value_); }
   bool is_integer() const { return std::holds_alternative<std::int64_t>(value_); }
   bool is_floating() const { return std::holds_alternative<double>(value_); }
-  double to_double() const {
-    return std::visit([](auto v) { return static_cast<double>(v); }, value_);
-  }
-  std::int64_t to_int64() const {
-    return std::visit([](auto v) { return static_cast<std::int64_t>(v); }, value_);
-  }
+  double to_double() const;
+  std::int64_t to_int64() const;
 
  private:
   std::variant<bool, std::int64_t, double> value_;

@@ -45,6 +45,10 @@ void Store::claim(std::string_view name) const {
         "give each layer a scope of its own: scope / \"name\"");
 }
 
+std::span<const Parameter> Store::parameters() const { return parameters_; }
+std::span<const Buffer> Store::buffers() const { return buffers_; }
+std::span<const ModuleRecord> Store::modules() const { return modules_; }
+
 void Store::add_parameter(Parameter parameter) {
   claim(parameter.name);
   parameters_.push_back(std::move(parameter));

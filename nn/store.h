@@ -46,9 +46,9 @@ class Store {
   void add_module(std::string_view path, std::string_view type);
 
   // All in order of construction.
-  std::span<const Parameter> parameters() const { return parameters_; }
-  std::span<const Buffer> buffers() const { return buffers_; }
-  std::span<const ModuleRecord> modules() const { return modules_; }
+  std::span<const Parameter> parameters() const;
+  std::span<const Buffer> buffers() const;
+  std::span<const ModuleRecord> modules() const;
   Generator& generator() { return generator_; }
 
   // The mode of everything under `path`. A store begins in training.

@@ -50,6 +50,9 @@ void Optimizer::check_group(bool ok, std::size_t group, std::string_view fact, d
   check(ok, "{}: {} in group {}; got {}; needed {}", name_, fact, group, got, needed);
 }
 
+std::span<const ParameterGroup> Optimizer::groups() const { return groups_; }
+std::span<ParameterState> Optimizer::state() { return state_; }
+
 void Optimizer::step(const Rates& rates) {
   check(std::isfinite(rates.lr) && rates.lr >= 0,
         "{}: impossible learning rate; got {}; needed a finite 0 or more", name_, rates.lr);

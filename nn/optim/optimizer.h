@@ -58,7 +58,7 @@ class Optimizer {
   void step(const Rates& rates);
   void zero_grad();
 
-  std::span<const ParameterGroup> groups() const { return groups_; }
+  std::span<const ParameterGroup> groups() const;
   // What a checkpoint keeps: `steps` (int64, one per parameter in the order of the groups) and
   // "<parameter>.first_moment", "<parameter>.second_moment". Training goes on from it bit by bit.
   NamedTensors state_dict() const;
@@ -67,7 +67,7 @@ class Optimizer {
   void load_state_dict(const NamedTensors& state);
 
   // One per parameter, in the order of the groups.
-  std::span<ParameterState> state() { return state_; }
+  std::span<ParameterState> state();
 
  protected:
   // Throws Error when a parameter is not a floating leaf, or appears twice (itself or its name).

@@ -22,9 +22,13 @@ Tensor leaf(std::initializer_list<double> values, DType dtype = float64) {
   return tensor(values, {.dtype = dtype, .requires_grad = true});
 }
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr int kLong = 10'000;  // slower there by a hundred times, and its frames are larger
+#else
 constexpr int kLong = 100'000;
+#endif
 
-// Runs on a stack of 256 KiB: recursion along a chain of 100,000 nodes would leave it at once.
+// Runs on a stack of 256 KiB: recursion along such a chain would leave it at once.
 void run_on_small_stack(std::function<void()> body) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);

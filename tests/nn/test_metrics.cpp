@@ -159,17 +159,17 @@ TEST_CASE("a trainer writes events and draws its curves", "[unit]") {
   // "tag at step" of every scalar in the newest file: step (field 2), then the tag (field 1 of a
   // value of the summary); the numbers here fit into one byte.
   const auto scalars = [&] {
-    std::string newest, all;
+    std::string newest, text;
     for (const auto& entry : std::filesystem::directory_iterator(folder / "run"))
       if (entry.path().filename().string().starts_with("events.out.tfevents."))
         newest = std::max(newest, entry.path().string());
     REQUIRE_FALSE(newest.empty());
     for (const std::string& event : records(read_bytes(newest)))
       if (event.size() > 16 && event[9] == '\x10' && event[11] == '\x2a')
-        all += fmt::format("{} at {}; ", event.substr(17, static_cast<std::size_t>(event[16])),
+        text += fmt::format("{} at {}; ", event.substr(17, static_cast<std::size_t>(event[16])),
                            int{event[10]});
     std::filesystem::remove(newest);
-    return all;
+    return text;
   };
   run(2);
   CHECK(scalars() ==

@@ -207,31 +207,12 @@ check_each() {
     output=$(eval "$1" 2>&1) || { printf "FAILED: %s\n%s\n" "${1##*-fsyntax-only }" "$output"; exit 1; }' _
 }
 
-# build_ahead PRESET FOLDER TARGET...: starts a build on one core, while tests keep another one busy.
-ahead=''
-build_ahead() {
-  [ -n "$all" ] && [ "$(cores)" -gt 1 ] || return 0
-  local preset=$1 folder=$2
-  shift 2
-  mkdir -p "$folder/log"
-  { cmake --preset "$preset" && cmake --build "$folder" --parallel 1 --target "$@"; } \
-    </dev/null >"$folder/log/ahead.log" 2>&1 &
-  ahead=$!
-}
-
-# Waits for it. Whether it failed is for the build that follows to find out, and to show.
-end_ahead() {
-  [ -z "$ahead" ] || wait "$ahead" || true
-  ahead=''
-}
-
 install_missing "${all:-build}"
 
 if configure cpu build -DKEYMIX_WERROR=ON && build build all; then
   case " ${arguments[*]-} " in
     *' --list-'*) exec build/tests/keymix_tests ${filter:+"$filter"} "${arguments[@]}" ;;
   esac
-  build_ahead asan build-asan keymix
   run_tests tests build '' build/tests/keymix_tests
   # Again, with plain loops and no fused kernel in the place of the CPU's kernels.
   [ -n "$filter" ] || run_tests reference build '~[cpu]~[slow]' \
@@ -249,17 +230,14 @@ else
 fi
 
 if [ -n "$all" ]; then
-  end_ahead
   if configure asan build-asan && build build-asan keymix_tests fuzz; then
     export UBSAN_OPTIONS="print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
-    build_ahead tsan build-tsan keymix_tests
     run_tests asan build-asan '~[slow]' build-asan/tests/keymix_tests
     [ -n "$filter${arguments[*]-}" ] || run_fuzzers build-asan
   else
     add asan 0 1 0
   fi
 
-  end_ahead
   # Where the kernel randomises addresses widely, g++ 12's ThreadSanitizer finds no room for its
   # shadow memory; containers may forbid to ask for fixed ones.
   fixed_addresses=()

@@ -91,18 +91,22 @@ void ProgressBar::draw(std::int64_t done, std::string_view status) {
   std::string bar;
   if (terminal_) {
     const auto room = [&] {
-      return columns_of(options_.stream) - 1 - columns(label) - columns(count) - 2 - columns(text) -
-             (time.empty() ? 0 : columns(time) + 2);
+      const auto part = [](const std::string& t) { return t.empty() ? 0 : columns(t) + 2; };
+      return columns_of(options_.stream) - 1 - columns(label) - columns(count) - part(text) -
+             part(time);
     };
     if (room() < kLeastBar + 2) label = options_.label + (options_.label.empty() ? "" : "  ");
     for (std::size_t part; room() < kLeastBar + 2; text.resize(part))
       if (part = text.rfind("  "); part == std::string::npos) break;
     if (room() >= kLeastBar + 2) bar = bar_text(fraction, std::min(room() - 2, kBarWidth)) + "  ";
     while (room() < 0 && !text.empty()) text.pop_back();
+    if (room() < 0) time.clear();
+    while (room() < 0 && !count.empty()) count.pop_back();
+    while (room() < 0 && !label.empty()) label.pop_back();
   }
   open_ = terminal_ && done < options_.total;
-  fmt::print(options_.stream, "{}{}{}{}  {}{}{}{}", terminal_ ? "\r" : "", label, bar, count, text,
-             time.empty() ? "" : "  ", time,
+  fmt::print(options_.stream, "{}{}{}{}{}{}{}{}{}", terminal_ ? "\r" : "", label, bar, count,
+             text.empty() ? "" : "  ", text, time.empty() ? "" : "  ", time,
              !terminal_ ? "\n"
              : open_    ? "\x1b[K"
                         : "\x1b[K\n");

@@ -369,7 +369,8 @@ void Trainer::prepare_folder() {
     say("resume", fmt::format("nothing to go on from in {}; it begins", options_.folder));
   } else if (there && options_.overwrite && progress_.step == 0) {
     // Aside, so that nobody resumes the old run by mistake if this one ends before its first save.
-    for (const std::string& path : {checkpoint_path(), previous_checkpoint_path(checkpoint_path())})
+    // The newer one last: it is the one to keep.
+    for (const std::string& path : {previous_checkpoint_path(checkpoint_path()), checkpoint_path()})
       if (fs::exists(path)) {
         fs::rename(path, checkpoint_path() + ".overwritten", error);
         check(!error, "Trainer: cannot move '{}' aside; {}; needed a place to write to", path,

@@ -415,8 +415,9 @@ TEST_CASE("a validation that is no number is never the best", "[unit]") {
 TEST_CASE("a folder with a run is not overwritten by accident", "[unit]") {
   const TempFolder folder;
   Setup first, second, third;
-  first.train({.folder = folder / "run"});
+  first.train({.folder = folder / "run", .checkpoint_every = 10});
   const std::string path = folder / "run/checkpoint.safetensors", before = read_bytes(path);
+  REQUIRE(std::filesystem::exists(path + ".previous"));
   CHECK(
       message_of([&] { second.train({.folder = folder / "run"}); }) ==
       "Trainer: '" + (folder / "run") +

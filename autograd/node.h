@@ -19,6 +19,7 @@ namespace keymix::autograd {
 class Node;
 
 // needs[i]: whether input i wants a gradient; a backward may return an undefined tensor otherwise.
+// (Not vector<bool>, whose iterators every source would have to parse.)
 using Needs = std::vector<char>;
 using BackwardFunction =
     std::function<TensorList(const TensorList& cotangents, const Needs& needs)>;

@@ -5,8 +5,8 @@ Trains one model on a folder with basic_train.tsv, basic_val.tsv and basic_test.
 Range Arena's format, keeps the weights that are best on the development set, and prints one line of
 JSON: the accuracies in percent and the median milliseconds of a training step.
 
-    python3 listops_pytorch.py --data FOLDER --model softmax --heads 8
-    python3 listops_pytorch.py --data FOLDER --model mgk --heads 4 --components 2
+    python3 listops_pytorch.py --data FOLDER --attention softmax --heads 8
+    python3 listops_pytorch.py --data FOLDER --attention mgk --heads 4 --components 2
 
 The model (Tay et al., "Long Range Arena", ICLR 2021, in the small form of Xiong et al.,
 "Nystromformer", AAAI 2021, which Nguyen et al., "Improving Transformers with Probabilistic
@@ -78,14 +78,15 @@ class Attention(nn.Module):
     normalised by their log-sum-exp over all (j, r): one softmax over components * N keys.
     """
 
-    def __init__(self, model, width, heads, head_dim, components):
+    def __init__(self, attention, width, heads, head_dim, components):
         super().__init__()
-        self.model, self.heads, self.head_dim, self.components = model, heads, head_dim, components
+        self.attention, self.components = attention, components
+        self.heads, self.head_dim = heads, head_dim
         self.query = nn.Linear(width, heads * head_dim)
         self.keys = nn.ModuleList(nn.Linear(width, heads * head_dim) for _ in range(components))
         self.value = nn.Linear(width, heads * head_dim)
         self.out = nn.Linear(heads * head_dim, width)
-        if model == "mgk":
+        if attention == "mgk":
             self.mixing = nn.Parameter(torch.zeros(components))
 
     def split(self, x):
@@ -95,7 +96,7 @@ class Attention(nn.Module):
         batch, length, _ = x.shape
         query, value = self.split(self.query(x)), self.split(self.value(x))
         keys = [self.split(key(x)) for key in self.keys]
-        if self.model == "softmax":
+        if self.attention == "softmax":
             out = F.scaled_dot_product_attention(query, keys[0], value, mask[:, None, None, :])
         else:
             scale = 1 / math.sqrt(self.head_dim)
@@ -110,10 +111,10 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, width, hidden, **attention):
+    def __init__(self, width, hidden, **options):
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width=width, **attention)
+        self.attention = Attention(width=width, **options)
         self.mlp_norm = nn.LayerNorm(width)
         self.up = nn.Linear(width, hidden)
         self.down = nn.Linear(hidden, width)
@@ -124,13 +125,13 @@ class Block(nn.Module):
 
 
 class Classifier(nn.Module):
-    def __init__(self, length, width=64, hidden=128, layers=2, **attention):
+    def __init__(self, length, width=64, hidden=128, layers=2, **options):
         super().__init__()
         self.tokens = nn.Embedding(VOCABULARY, width)
         self.positions = nn.Parameter(torch.empty(length, width))
         nn.init.normal_(self.tokens.weight, std=0.02)
         nn.init.normal_(self.positions, std=0.02)
-        self.blocks = nn.ModuleList(Block(width, hidden, **attention) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, hidden, **options) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.hidden = nn.Linear(width, hidden)
         self.classes = nn.Linear(hidden, CLASSES)
@@ -158,7 +159,7 @@ def accuracy(model, tokens, labels, batch=500):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", required=True, type=pathlib.Path, metavar="FOLDER")
-    parser.add_argument("--model", choices=["softmax", "mgk"], default="softmax")
+    parser.add_argument("--attention", choices=["softmax", "mgk"], default="softmax")
     parser.add_argument("--heads", type=int, default=8)
     parser.add_argument("--components", type=int, default=2, help="keys per mixture (mgk)")
     parser.add_argument("--head-dim", type=int, default=32)
@@ -170,7 +171,7 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    if arguments.model == "softmax":
+    if arguments.attention == "softmax":
         arguments.components = 1
     return arguments
 
@@ -182,8 +183,8 @@ def main():
     train, dev, test = (read_split(args.data / f"basic_{split}.tsv", args.length)
                         for split in ("train", "val", "test"))
 
-    model = Classifier(args.length, model=args.model, heads=args.heads, head_dim=args.head_dim,
-                       components=args.components)
+    model = Classifier(args.length, attention=args.attention, heads=args.heads,
+                       head_dim=args.head_dim, components=args.components)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.999), eps=1e-6,
                                   weight_decay=0.01)
     # The default also moves beta1 from 0.95 to 0.85 and back.
@@ -215,7 +216,7 @@ def main():
     model.load_state_dict(best["weights"])
     print(json.dumps({
         "framework": f"PyTorch {torch.__version__}",
-        "model": args.model,
+        "model": args.attention,
         "heads": args.heads,
         "components": args.components,
         "parameters": sum(p.numel() for p in model.parameters()),

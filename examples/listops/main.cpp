@@ -61,7 +61,7 @@ void run(const listops::Options& options, const listops::Splits& data) {
   const std::string folder =
       results.size() == 1 ? model_folder(options, options.models[0]) : options.out + "/*";
   fmt::print("curves    {}        metrics  {}/metrics.jsonl\n", curves, folder);
-  fmt::print("next      ./train.sh --help   ·   ./train.sh --model all --steps 6000\n");
+  fmt::print("next      ./train.sh --help   ·   ./train.sh --attention all --steps 6000\n");
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ constexpr std::int64_t kMostHeads = 1'024;
 // optional is filled in once the others are known.
 struct Flags {
   std::string setting = "short";
-  std::vector<std::string> models;
+  std::vector<std::string> attention;
   std::optional<std::int64_t> heads, components, features, warmup, max_length;
   std::string mixing = "softmax", mixing_shared = "layer", positions = "learned";
   std::optional<std::uint64_t> data_seed;
@@ -122,7 +122,8 @@ void add_model_flags(CLI::App& app, Flags& flags) {
   const auto add = [&](const char* name, auto& value, const char* what, const char* type) {
     return app.add_option(name, value, what)->type_name(type)->group("Model");
   };
-  add("--model", flags.models, "softmax, mgk, smgk, performer or all; may be repeated", "NAME")
+  add("--attention", flags.attention, "softmax, mgk, smgk, performer or all; may be repeated",
+      "NAME")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
       ->delimiter(',')
@@ -243,18 +244,18 @@ void check_classifier(Flags& flags) {
 // The models asked for, each once, in a fixed order.
 std::vector<ModelOptions> make_models(const CLI::App& app, const Flags& flags) {
   static const std::vector<std::string> names = {"softmax", "mgk", "smgk", "performer"};
-  std::array<bool, 4> wanted = {flags.models.empty(), flags.models.empty(), false, false};
-  for (const std::string& word : flags.models) {
+  std::array<bool, 4> wanted = {flags.attention.empty(), flags.attention.empty(), false, false};
+  for (const std::string& word : flags.attention) {
     if (word == "all")
       wanted.fill(true);
     else
-      wanted[choice("--model", word, {"softmax", "mgk", "smgk", "performer", "all"})] = true;
+      wanted[choice("--attention", word, {"softmax", "mgk", "smgk", "performer", "all"})] = true;
   }
   for (const char* flag : {"--components", "--mixing", "--mixing-shared"})
     keymix::check(app.count(flag) == 0 || wanted[1] || wanted[2],
-                  "{}: no effect; got no mixture of keys; needed --model mgk or smgk", flag);
+                  "{}: no effect; got no mixture of keys; needed --attention mgk or smgk", flag);
   keymix::check(app.count("--features") == 0 || wanted[3],
-                "--features: no effect; got other models alone; needed --model performer");
+                "--features: no effect; got other models alone; needed --attention performer");
   keymix::check(
       app.count("--attention-dropout") == 0 || wanted[0] || wanted[1] || wanted[2],
       "--attention-dropout: no effect; got performer alone, which has no attention weights; needed "

@@ -53,7 +53,7 @@ struct Options {
 };
 
 // Throws keymix::Error on a flag that is unknown, malformed, impossible, or without effect beside
-// the others. Of a flag that is repeated the last counts, but of --model all do. Reads no file.
+// the others. Of a flag that is repeated the last counts, but of --attention all do. Reads no file.
 Options parse_options(const std::vector<std::string>& arguments);
 
 // Reads or generates.

@@ -146,12 +146,13 @@ TEST_CASE("listops program: defaults", "[unit]") {
   CHECK(lra.models[0].classifier.max_length == 2'048);
   CHECK(lra.models[0].classifier.attention_dropout == 0.1);
 
-  const Options all = parse_options({"--model", "smgk,mgk", "--model", "all", "--heads", "2"});
+  const Options all =
+      parse_options({"--attention", "smgk,mgk", "--attention", "all", "--heads", "2"});
   REQUIRE(all.models.size() == 4);
   CHECK(all.models[2].label() == "smgk 2");
   CHECK(all.models[3].label() == "performer 2");
 
-  const Options performer = parse_options({"--setting", "lra", "--model", "performer"});
+  const Options performer = parse_options({"--setting", "lra", "--attention", "performer"});
   REQUIRE(performer.models.size() == 1);
   CHECK(performer.models[0].label() == "performer 8");
   CHECK(performer.models[0].components == 1);
@@ -171,8 +172,8 @@ TEST_CASE("listops program: wrong flags are named", "[unit]") {
       {{"--attention-dropout", "1"},
        "--attention-dropout: not a probability; got 1; needed 0 <= p < 1"},
       {{"--dropout", "nan"}, "--dropout: not a probability; got nan; needed 0 <= p < 1"},
-      {{"--model", "gpt"},
-       "--model: unknown choice; got 'gpt'; needed one of softmax, mgk, smgk, performer, all"},
+      {{"--attention", "gpt"},
+       "--attention: unknown choice; got 'gpt'; needed one of softmax, mgk, smgk, performer, all"},
       {{"--mixing", "hard"},
        "--mixing: unknown choice; got 'hard'; needed one of clamp, softmax, uniform"},
       {{"--mixing-shared", "model"},
@@ -189,13 +190,13 @@ TEST_CASE("listops program: wrong flags are named", "[unit]") {
       {{"--warmup", "30", "--steps", "20"}, "--warmup: out of range; got 30; needed 0 to 20"},
       {{"--threads", "0"}, "--threads: out of range; got 0; needed 1 to 256"},
       {{"--max-length", "4"}, "--min-length: out of range; got 5; needed 1 to 4"},
-      {{"--model", "softmax", "--components", "3"},
-       "--components: no effect; got no mixture of keys; needed --model mgk or smgk"},
-      {{"--model", "performer", "--features", "0"},
+      {{"--attention", "softmax", "--components", "3"},
+       "--components: no effect; got no mixture of keys; needed --attention mgk or smgk"},
+      {{"--attention", "performer", "--features", "0"},
        "--features: out of range; got 0; needed 1 to 65,536"},
       {{"--features", "64"},
-       "--features: no effect; got other models alone; needed --model performer"},
-      {{"--model", "performer", "--attention-dropout", "0.1"},
+       "--features: no effect; got other models alone; needed --attention performer"},
+      {{"--attention", "performer", "--attention-dropout", "0.1"},
        "--attention-dropout: no effect; got performer alone, which has no attention weights; "
        "needed another model beside it"},
       {{"--train", "a.tsv"},
@@ -220,7 +221,7 @@ TEST_CASE("listops program: wrong flags are named", "[unit]") {
 
 TEST_CASE("listops program: help names every flag and its default", "[unit]") {
   const std::string help = parse_options({"--help"}).answer;
-  for (const char* text : {"--model NAME",
+  for (const char* text : {"--attention NAME",
                            "[softmax,mgk]",
                            "--heads N",
                            "--components N",
@@ -263,7 +264,7 @@ TEST_CASE("listops program: help names every flag and its default", "[unit]") {
 TEST_CASE("listops program: a short training is recorded, and the same with any threads",
           "[unit][cpu]") {
   check_training(
-      tiny_options({"--model", "all", "--dropout", "0.1", "--attention-dropout", "0.1"}));
+      tiny_options({"--attention", "all", "--dropout", "0.1", "--attention-dropout", "0.1"}));
 }
 
 TEST_CASE("listops program: so is one of the default models", "[slow]") {
@@ -271,7 +272,7 @@ TEST_CASE("listops program: so is one of the default models", "[slow]") {
 }
 
 TEST_CASE("listops program: the best weights are tested, not the last", "[unit]") {
-  Options options = tiny_options({"--model", "mgk", "--lr", "0.02", "--eval-every", "1"});
+  Options options = tiny_options({"--attention", "mgk", "--lr", "0.02", "--eval-every", "1"});
   Splits data = load_data(options.data);
   data.test = data.dev;
   const Result result = run_training(options.models[0], data, options.training).result;
@@ -280,7 +281,7 @@ TEST_CASE("listops program: the best weights are tested, not the last", "[unit]"
 }
 
 TEST_CASE("listops program: a loss that stops being finite ends the training", "[unit]") {
-  const Options options = tiny_options({"--model", "softmax", "--lr", "1e30", "--clip", "0"});
+  const Options options = tiny_options({"--attention", "softmax", "--lr", "1e30", "--clip", "0"});
   const Splits data = load_data(options.data);
   try {
     run_training(options.models[0], data, options.training);
@@ -367,7 +368,7 @@ TEST_CASE("listops program: exit codes", "[unit]") {
   CHECK(help.out.find("--components N") != std::string::npos);
   CHECK(help.err.empty());
 
-  for (const char* arguments : {"--components 0", "--heads 0", "--dropout -0.1", "--model gpt",
+  for (const char* arguments : {"--components 0", "--heads 0", "--dropout -0.1", "--attention gpt",
                                 "--nonsense", "--data missing", "--train a --dev b --test c"}) {
     const Outcome wrong = run_program(arguments);
     INFO(arguments << "\n" << wrong.err);
@@ -387,7 +388,7 @@ TEST_CASE("listops program: trees written are trees read", "[unit]") {
   CHECK(splits.train == generate(setting, 3).train);
   CHECK(splits.test == generate(setting, 3).test);
 
-  const std::string training = "--steps 2 --eval-every 1 --model mgk --threads 1";
+  const std::string training = "--steps 2 --eval-every 1 --attention mgk --threads 1";
   const Outcome read =
       run_program(fmt::format("--data '{}' {} --seed 3", folder / "data", training));
   CHECK(read.status == 0);

@@ -48,43 +48,73 @@ add() {
   table+=$(printf '%-10s %5d passed %5d failed %5d skipped' "$@")$'\n'
 }
 
-# run_tests NAME FOLDER SPEC COMMAND...: COMMAND is the test program, with a wrapper if it needs one.
+# run_tests NAME FOLDER SPEC COMMAND...: COMMAND is the test program, with a wrapper if it needs one. It
+# is run once for every label, side by side; where the caller chose tests or options, once.
 run_tests() {
-  local name=$1 folder=$2 spec=${filter:-$3} log=$2/log/$1.log
+  local name=$1 folder=$2 spec=$3 log=$2/log/$1 start=$SECONDS count=0 bad=0 skip=0 cases notes part
   shift 3
-  "$@" ${spec:+"$spec"} ${arguments[@]+"${arguments[@]}"} </dev/null 2>&1 | tee "$log"
-  local status=${PIPESTATUS[0]} cases=0 bad=0 notes='' skip=0 totals
-
-  totals=$(grep -E '^(All tests passed|test cases:|No tests ran)' "$log" | tail -n 1)
-  case $totals in
-    'All tests passed'*) cases=$(sed -E 's/.* in ([0-9]+) test case.*/\1/' <<<"$totals") ;;
-    'test cases:'*)
-      cases=$(sed -E 's/^test cases: *([0-9]+).*/\1/' <<<"$totals")
-      bad=$(sed -nE 's/.*\| *([0-9]+) failed( \||$).*/\1/p' <<<"$totals")
-      ;;
-    *) # A run of nothing is a typing error, or a crash that swallowed the totals.
-      say "$name: no test case was counted"
-      [ "$status" -ne 0 ] || status=1
-      ;;
-  esac
-  bad=${bad:-0}
-  # Under ptrace, or in a chroot without /proc, leaks cannot be looked for: that is no test's failure.
-  if [ "$cases" -gt 0 ] && grep -q 'LeakSanitizer has encountered a fatal error' "$log"; then
-    say 'SKIPPED: leak check: LeakSanitizer cannot run here (ptrace, or no /proc)' >>"$log"
-    status=0 cases=$((cases + 1))
-  fi
-  # A sanitizer may speak up after the last test.
-  if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
-    say "$name: the test program ended with status $status"
-    bad=1 cases=$((cases + 1))
+  rm -f "$log"*.log
+  if [ -n "$filter${arguments[*]-}" ]; then
+    spec=${filter:-$spec}
+    { "$@" ${spec:+"$spec"} ${arguments[@]+"${arguments[@]}"} </dev/null 2>&1
+      printf '\nended with status %s\n' $?; } | tee "$log.log"
+  else
+    printf '%-10s ' "$name"
+    # shellcheck disable=SC2016  # the inner shell's: log, spec, command..., label
+    printf '%s\0' unit gradcheck parity golden slow | xargs -0 -n 1 -P "$(cores)" bash -c '
+      label=${!#}
+      [[ $2 != *"~[$label]"* ]] || exit 0
+      { "${@:3:$#-3}" "[$label]$2" </dev/null 2>&1; printf "\nended with status %s\n" $?; } >"$1-$label.log"' \
+      _ "$log" "$spec" "$@"
+    say "done in $((SECONDS - start)) s ($log-*.log)"
   fi
 
-  notes=$(sed -n 's/^SKIPPED: //p' "$log" | sort -u)
+  for part in "$log"*.log; do
+    count_cases "$part"
+  done
+  # A run of nothing is a typing error, or a crash that swallowed the totals.
+  if [ "$count" -eq 0 ] && [ "$bad" -eq 0 ]; then
+    say "$name: no test case was counted"
+    bad=1 count=1
+  fi
+  notes=$(cat "$log"*.log | sed -n 's/^SKIPPED: //p' | sort -u)
   if [ -n "$notes" ]; then
     skip=$(wc -l <<<"$notes")
     skips+=$(sed "s/^/skipped ($name): /" <<<"$notes")$'\n'
   fi
-  add "$name" $((cases - bad - skip)) "$bad" "$skip"
+  add "$name" $((count - bad - skip)) "$bad" "$skip"
+}
+
+# count_cases LOG: adds what a run of the test program says at its end to run_tests' count and bad, and
+# shows the log if anything in it failed.
+count_cases() {
+  local status totals cases=0 failed_here=0
+  status=$(sed -n '$s/^ended with status //p' "$1")
+  totals=$(grep -E '^(All tests passed|test cases:)' "$1" | tail -n 1)
+  case $totals in
+    'All tests passed'*) cases=$(sed -E 's/.* in ([0-9]+) test case.*/\1/' <<<"$totals") ;;
+    'test cases:'*)
+      cases=$(sed -E 's/^test cases: *([0-9]+).*/\1/' <<<"$totals")
+      failed_here=$(sed -nE 's/.*\| *([0-9]+) failed( \||$).*/\1/p' <<<"$totals")
+      failed_here=${failed_here:-0}
+      ;;
+    *) # No test carries this label together with the other tags.
+      ! grep -q '^No test' "$1" || status=0
+      ;;
+  esac
+  # Under ptrace, or in a chroot without /proc, leaks cannot be looked for: that is no test's failure.
+  if [ "$cases" -gt 0 ] && grep -q 'LeakSanitizer has encountered a fatal error' "$1"; then
+    say 'SKIPPED: leak check: LeakSanitizer cannot run here (ptrace, or no /proc)' >>"$1"
+    status=0 cases=$((cases + 1))
+  fi
+  # A sanitizer may speak up after the last test; a crash leaves no totals.
+  if [ "${status:-1}" -ne 0 ] && [ "$failed_here" -eq 0 ]; then
+    failed_here=1 cases=$((cases + 1))
+  fi
+  if [ "$failed_here" -gt 0 ] && [ -z "$filter${arguments[*]-}" ]; then
+    cat "$1"
+  fi
+  count=$((count + cases)) bad=$((bad + failed_here))
 }
 
 # run_script NAME SCRIPT...: a script that ends with "N passed, N failed" and names what failed.

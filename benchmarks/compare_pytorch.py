@@ -58,7 +58,7 @@ def language_model_step(attention):
 
 def listops_step(attention):
     heads, components = (4, 2) if attention == "mgk" else (8, 1)
-    model = listops_pytorch.Classifier(32, model=attention, heads=heads, head_dim=32,
+    model = listops_pytorch.Classifier(32, attention=attention, heads=heads, head_dim=32,
                                        components=components)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-6, weight_decay=0.01)
 

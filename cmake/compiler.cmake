@@ -62,5 +62,6 @@ function(keymix_compile_options target)
   # -O0: these builds are judged by their time, and the tests spend theirs in the kernels, which
   # CMakeLists.txt optimises. -g1: lines in the reports.
   target_compile_options(${target} PRIVATE ${sanitize} -fno-omit-frame-pointer -O0 -g1)
+  target_compile_definitions(${target} PRIVATE KEYMIX_SANITIZED)
   target_link_options(${target} PUBLIC ${sanitize})
 endfunction()

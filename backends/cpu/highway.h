@@ -11,8 +11,8 @@
 // It has no include guard: the two headers below count their own inclusions, once per target.
 // NOLINTBEGIN(llvm-header-guard)
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-// What AVX3 adds to AVX2 is not worth a third of a sanitizer build's time.
+#ifdef KEYMIX_SANITIZED
+// What AVX3 adds to AVX2 is not worth the greater part of a sanitizer build's time.
 #define HWY_DISABLED_TARGETS \
   (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #endif

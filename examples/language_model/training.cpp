@@ -26,9 +26,9 @@ double mean_loss(nn::LanguageModel& model, const Tensor& tokens) {
   const NoGrad no_grad;
   double sum = 0;
   std::int64_t windows = 0;
-  for (const data::TextBatch& batch : data::consecutive_windows(tokens, model.context(), 64)) {
-    const std::int64_t count = batch.input.size(0);
-    sum += cross_entropy(model(batch.input), batch.target).item() * static_cast<double>(count);
+  for (const auto& [input, target] : data::ConsecutiveWindows(tokens, model.context(), 64)) {
+    const std::int64_t count = input.size(0);
+    sum += cross_entropy(model(input), target).item() * static_cast<double>(count);
     windows += count;
   }
   return sum / static_cast<double>(windows);

@@ -76,20 +76,21 @@ TextBatch windows_at(const Tensor& tokens, const std::vector<std::int64_t>& star
   return {from_values(input, shape), from_values(target, shape)};
 }
 
-std::vector<TextBatch> consecutive_windows(const Tensor& tokens, std::int64_t length,
-                                           std::int64_t batch) {
-  check_stream("consecutive_windows", tokens, length);
-  check(batch >= 1, "consecutive_windows: impossible batch; got {}; needed 1 or more", batch);
-  std::vector<TextBatch> batches;
+ConsecutiveWindows::ConsecutiveWindows(Tensor tokens, std::int64_t length, std::int64_t batch)
+    : tokens_(std::move(tokens)), length_(length), batch_(batch) {
+  check_stream("ConsecutiveWindows", tokens_, length);
+  check(batch >= 1, "ConsecutiveWindows: impossible batch; got {}; needed 1 or more", batch);
+  windows_ = (tokens_.numel() - 1) / length;  // the last target is one token further
+}
+
+std::int64_t ConsecutiveWindows::size() const { return (windows_ - 1) / batch_ + 1; }
+
+TextBatch ConsecutiveWindows::operator[](std::int64_t i) const {
+  check(i >= 0 && i < size(), "ConsecutiveWindows: got batch {}; there are {}", i, size());
   std::vector<std::int64_t> starts;
-  for (std::int64_t start = 0; start + length < tokens.numel(); start += length) {
-    starts.push_back(start);
-    if (std::ssize(starts) < batch) continue;
-    batches.push_back(windows_at(tokens, starts, length));
-    starts.clear();
-  }
-  if (!starts.empty()) batches.push_back(windows_at(tokens, starts, length));
-  return batches;
+  for (std::int64_t window = i * batch_; window < std::min((i + 1) * batch_, windows_); ++window)
+    starts.push_back(window * length_);
+  return windows_at(tokens_, starts, length_);
 }
 
 }  // namespace keymix::data

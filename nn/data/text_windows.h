@@ -46,9 +46,44 @@ class TextWindows {
 TextBatch windows_at(const Tensor& tokens, const std::vector<std::int64_t>& starts,
                      std::int64_t length);
 
-// All windows side by side, 0, length, 2 length, …: one pass over a validation text, in batches.
-// What is left at the end and fills no window is left out.
-std::vector<TextBatch> consecutive_windows(const Tensor& tokens, std::int64_t length,
-                                           std::int64_t batch);
+// All windows side by side, at 0, length, 2 length, …: one pass over a validation text, in batches, each
+// made when it is asked for. What is left at the end and fills no window is left out.
+//
+//   double sum = 0;
+//   data::ConsecutiveWindows validation(tokens, 64, 16);
+//   for (const auto& [input, target] : validation)
+//     sum += cross_entropy(model(input), target).item() * input.size(0);
+class ConsecutiveWindows {
+ public:
+  class Iterator {
+   public:
+    TextBatch operator*() const { return (*windows_)[batch_]; }
+    Iterator& operator++() { return ++batch_, *this; }
+    bool operator==(const Iterator&) const = default;
+
+   private:
+    friend class ConsecutiveWindows;
+    Iterator(const ConsecutiveWindows* windows, std::int64_t batch)
+        : windows_(windows), batch_(batch) {}
+    const ConsecutiveWindows* windows_;
+    std::int64_t batch_;
+  };
+
+  // tokens: uint8, int32 or int64 [n] on the CPU. Throws Error unless n > length and batch > 0.
+  ConsecutiveWindows(Tensor tokens, std::int64_t length, std::int64_t batch);
+
+  // Batches; the last one may be smaller.
+  std::int64_t size() const;
+
+  // Throws Error unless 0 <= i < size().
+  TextBatch operator[](std::int64_t i) const;
+
+  Iterator begin() const { return {this, 0}; }
+  Iterator end() const { return {this, size()}; }
+
+ private:
+  Tensor tokens_;
+  std::int64_t length_, batch_, windows_;
+};
 
 }  // namespace keymix::data

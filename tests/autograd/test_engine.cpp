@@ -22,7 +22,7 @@ Tensor leaf(std::initializer_list<double> values, DType dtype = float64) {
   return tensor(values, {.dtype = dtype, .requires_grad = true});
 }
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef KEYMIX_SANITIZED
 constexpr int kLong = 10'000;  // slower there by a hundred times, and its frames are larger
 #else
 constexpr int kLong = 100'000;

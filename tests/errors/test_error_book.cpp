@@ -6,6 +6,8 @@
 #include "support/error_formats.h"
 #include "support/paths.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <set>
@@ -35,12 +37,6 @@ bool provoked(const ErrorFormat& format, const std::vector<Section>& book) {
 bool excepted(const ErrorFormat& format) {
   return std::any_of(unprovoked().begin(), unprovoked().end(),
                      [&](const Unprovoked& entry) { return entry.format == format.text; });
-}
-
-std::string joined(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const std::string& line : lines) text += "\n  " + line;
-  return text;
 }
 
 }  // namespace
@@ -108,17 +104,19 @@ TEST_CASE("every message has an example", "[unit]") {
     else if (excepted(format) == provoked(format, book))
       (excepted(format) ? needless : missing).push_back(line);
   }
-  INFO("without a literal as its format:" << joined(unreadable));
+  INFO("without a literal as its format:\n  " << fmt::format("{}", fmt::join(unreadable, "\n  ")));
   CHECK(unreadable.empty());
-  INFO("without an example in tests/errors/examples/:" << joined(missing));
+  INFO("without an example in tests/errors/examples/:\n  "
+       << fmt::format("{}", fmt::join(missing, "\n  ")));
   CHECK(missing.empty());
-  INFO("in unprovoked.cpp, but an example provokes it:" << joined(needless));
+  INFO("in unprovoked.cpp, but an example provokes it:\n  "
+       << fmt::format("{}", fmt::join(needless, "\n  ")));
   CHECK(needless.empty());
 
   std::vector<std::string> stale;
   for (const Unprovoked& entry : unprovoked())
     if (!texts.contains(entry.format)) stale.push_back(entry.format);
-  INFO("in unprovoked.cpp, but in no source:" << joined(stale));
+  INFO("in unprovoked.cpp, but in no source:\n  " << fmt::format("{}", fmt::join(stale, "\n  ")));
   CHECK(stale.empty());
 }
 

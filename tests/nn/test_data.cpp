@@ -214,12 +214,21 @@ TEST_CASE("text windows: the target is the input moved on by one", "[unit]") {
 
 TEST_CASE("consecutive windows cover a text once", "[unit]") {
   const Tensor tokens = arange(20, {.dtype = int64});
-  const auto batches = data::consecutive_windows(tokens, 6, 2);
+  const data::ConsecutiveWindows batches(tokens, 6, 2);
   REQUIRE(batches.size() == 2);
   CHECK(difference(batches[0].input, make({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, {2, 6}, int64),
                    0) == "");
   CHECK(difference(batches[1].target, make({13, 14, 15, 16, 17, 18}, {1, 6}, int64), 0) == "");
-  CHECK(data::consecutive_windows(tokens, 19, 4).size() == 1);
+  CHECK(data::ConsecutiveWindows(tokens, 19, 4).size() == 1);
+
+  std::vector<std::int64_t> sizes;
+  double sum = 0;
+  for (const auto& [input, target] : data::ConsecutiveWindows(tokens, 2, 4)) {
+    sizes.push_back(input.size(0));
+    sum += target.sum().item() - input.sum().item();
+  }
+  CHECK(sizes == std::vector<std::int64_t>{4, 4, 1});
+  CHECK(sum == 18);
 }
 
 TEST_CASE("a file of 100 million tokens streams without being read", "[unit]") {

@@ -48,7 +48,7 @@ Section loader_section() {
 Section text_section() {
   const Tensor text = arange(10);
   return {"nn",
-          "TextWindows, windows_at, consecutive_windows",
+          "TextWindows, windows_at, ConsecutiveWindows",
           {
               {MISUSE(data::TextWindows(ones({10}), {})),
                "TextWindows: got tokens float32 [10]; needed uint8, int32 or int64 [n]"},
@@ -63,8 +63,10 @@ Section text_section() {
                "TextWindows: impossible position; got -1; needed 0 or more"},
               {MISUSE(data::windows_at(text, {0, 6}, 4)),
                "windows_at: the window at 6 of length 4 runs past the text; it has 10 tokens"},
-              {MISUSE(data::consecutive_windows(text, 4, 0)),
-               "consecutive_windows: impossible batch; got 0; needed 1 or more"},
+              {MISUSE(data::ConsecutiveWindows(text, 4, 0)),
+               "ConsecutiveWindows: impossible batch; got 0; needed 1 or more"},
+              {MISUSE(data::ConsecutiveWindows(text, 4, 2)[1]),
+               "ConsecutiveWindows: got batch 1; there are 1"},
           }};
 }
 

@@ -1,7 +1,7 @@
 // Backend: the catalogue of kernels. One class per device kind implements it.
 //
 // Primitives are pure virtual: a new backend implements them and trains every model on its first
-// day. Fused kernels return false by default ("I decline": dtype, width or mask do not suit);
+// day. Fused kernels return false by default ("I decline": dtype, width or layout do not suit);
 // ops/ then takes the composite, made of primitives.
 //
 // Kernels get views, never tensors: pointer, shape, strides, dtype. They validate nothing (ops/

@@ -44,6 +44,7 @@ struct LanguageModel : Module {
   Embedding tokens;
   Positions positions;
   Dropout dropout;
+  // EncoderBlocks under a causal mask; nn::Decoder would read a second sequence.
   Encoder decoder;
 
   // Weights of two dimensions, embeddings among them, begin as N(0, init_stddev^2), those that lead

@@ -1,4 +1,4 @@
-// Literal values of reductions, products, losses and normalisations: written down from PyTorch 2
+// Literal values of functions, reductions, products, losses and normalisations: from PyTorch 2
 // in float64, or by hand.
 #include "keymix/autograd/engine.h"
 #include "keymix/ops/binary.h"

@@ -98,8 +98,9 @@ count_cases() {
       failed_here=$(sed -nE 's/.*\| *([0-9]+) failed( \||$).*/\1/p' <<<"$totals")
       failed_here=${failed_here:-0}
       ;;
-    *) # No test carries this label together with the other tags.
-      ! grep -q '^No test' "$1" || status=0
+    *) # Either no test carries this label together with the other tags, or the program ended early,
+      # and then its status, even 0, says nothing.
+      if grep -q '^No test' "$1"; then status=0; else status=1; fi
       ;;
   esac
   # Under ptrace, or in a chroot without /proc, leaks cannot be looked for: that is no test's failure.
@@ -155,8 +156,8 @@ run_fuzzers() {
   add fuzz $((count - bad)) "$bad" 0
 }
 
-# What clang has not compiled for the sanitizers, without generating code: examples, benchmarks, and
-# every public header on its own.
+# What clang has not compiled for the sanitizers, without generating code: the programs themselves,
+# benchmarks, and every public header on its own.
 syntax_pass() {
   local folder=build-clang commands headers flags log=build-clang/log/syntax.log bad
   if ! configure cpu $folder -B $folder "${with_clang[@]}" -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON; then
@@ -175,7 +176,7 @@ syntax_pass() {
   # shellcheck disable=SC2046  # one folder a word
   mkdir -p $(dirname $(sed "s|^|$folder/leads_to/|" <<<"$headers"))
   {
-    grep -E " -c $PWD/(examples|benchmarks|tests/tools)/" <<<"$commands" |
+    grep -E " -c $PWD/(examples/tutorials/|examples/[a-z_]+/main|benchmarks/|tests/tools/)" <<<"$commands" |
       sed -E 's/ -o [^ ]+ -c / -fsyntax-only /'
     sed "s|.*|$flags -MD -MF $folder/leads_to/& -fsyntax-only -x c++ - <<<'#include \"keymix/&\"'|" \
       <<<"$headers"

@@ -86,7 +86,8 @@ ConsecutiveWindows::ConsecutiveWindows(Tensor tokens, std::int64_t length, std::
 std::int64_t ConsecutiveWindows::size() const { return (windows_ - 1) / batch_ + 1; }
 
 TextBatch ConsecutiveWindows::operator[](std::int64_t i) const {
-  check(i >= 0 && i < size(), "ConsecutiveWindows: got batch {}; there are {}", i, size());
+  check(i >= 0 && i < size(), "ConsecutiveWindows: no such batch; got {}; needed 0 to {}", i,
+        size() - 1);
   std::vector<std::int64_t> starts;
   for (std::int64_t window = i * batch_; window < std::min((i + 1) * batch_, windows_); ++window)
     starts.push_back(window * length_);

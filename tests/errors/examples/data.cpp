@@ -66,7 +66,7 @@ Section text_section() {
               {MISUSE(data::ConsecutiveWindows(text, 4, 0)),
                "ConsecutiveWindows: impossible batch; got 0; needed 1 or more"},
               {MISUSE(data::ConsecutiveWindows(text, 4, 2)[1]),
-               "ConsecutiveWindows: got batch 1; there are 1"},
+               "ConsecutiveWindows: no such batch; got 1; needed 0 to 0"},
           }};
 }
 

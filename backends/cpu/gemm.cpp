@@ -4,6 +4,7 @@
 // second level, and a tile of y stays in registers for the length of the block.
 //
 //   packed B   [panels][k][kPanelWidth], the last one padded with zeros; written once, k n numbers
+//              (where that is much, a part of k after the other)
 //   a task     some strips of rows by some panels; nobody else writes its part of y
 //   A          read in place, or packed by each task for its strips, block by block
 //   y          written once per block of k; all blocks but the first add to what is there
@@ -150,16 +151,16 @@ constexpr std::int64_t kMaxTaskRows = 192;
 // is a multiple of 4, for even shares.
 constexpr double kTaskFlops = 4e6, kManyTasks = 32;
 constexpr std::int64_t kPackedPerTask = 16384;  // numbers of B
-constexpr std::int64_t kMaxPacked = 1 << 22;    // 16 MiB: more working memory is BLAS's turn
+constexpr std::int64_t kMaxPacked = 1 << 22;    // numbers of B at a time: 16 MiB
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // A is packed where its copy costs little beside its many uses: dense rows of a wide matrix lie in
 // the same sets of the caches; of dense columns a tile uses 24 bytes of each line of 64, and the
-// rest must still be near when the next strip comes.
+// rest must still be near when the next strip comes, which it isn't where the rows are long.
 bool packs_a(const PackedProduct& p) {
   if (p.a_column == 1) return p.n >= 1024;
-  return p.n >= (p.a_column < 256 ? 512 : 96);
+  return p.n >= (p.a_column < 256 ? 512 : 32);
 }
 
 PackedCut cut_packed(const PackedProduct& p, TileShape tile) {
@@ -207,25 +208,33 @@ void run_task(const PackedProduct& p, const PackedCut& cut, std::int64_t task,
 bool suits_packed_product(const PackedProduct& p) {
   // One to three rows or columns go vector by vector: blas.cpp.
   if (std::min({p.m, p.n, p.k}) < 4 || HWY_DYNAMIC_DISPATCH(tile_shape)().columns < 8) return false;
+  // Dense columns of A, as in the gradient of a weight: BLAS copies them slowly, and the worse the
+  // more others use the caches.
+  if (p.a_column != 1) return std::min(p.m, p.n) >= 16 && p.n <= kMaxPacked / kInnerBlock;
   // A number that is packed must be used often; the more often, the farther from the core it lies.
-  const auto pays = [](std::int64_t packed, std::int64_t uses) {
-    return uses >= 128 || packed <= 8192 * uses;
-  };
-  if (!pays(p.k * p.n, p.m) || p.k * p.n > kMaxPacked) return false;
-  return p.a_column == 1 || pays(2 * p.m * p.k, p.n);
+  // More working memory is BLAS's turn.
+  return p.k * p.n <= kMaxPacked && (p.m >= 128 || p.k * p.n <= 8192 * p.m);
 }
 
 void packed_product(const PackedProduct& p) {
   const TileShape tile = HWY_DYNAMIC_DISPATCH(tile_shape)();
-  const PackedCut cut = cut_packed(p, tile);
   const std::int64_t panels = divide_up(p.n, tile.columns);
-  const Scratch<float> packed_b(static_cast<std::size_t>(panels * tile.columns * p.k));
-  pack_b(p, tile, panels, packed_b.data());
-  parallel_for(cut.row_tasks.count * cut.column_tasks.count, 1,
-               [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t task = begin; task < end; ++task)
-                   run_task(p, cut, task, packed_b.data());
-               });
+  const Parts parts(p.k, divide_up(p.k * p.n, kMaxPacked));
+  const Scratch<float> packed_b(static_cast<std::size_t>(panels * tile.columns * parts.longest()));
+  for (std::int64_t i = 0; i < parts.count; ++i) {
+    PackedProduct part = p;
+    part.k = parts[i].size();
+    part.a += parts.begin(i) * p.a_column;
+    part.b += parts.begin(i) * p.b_row;
+    if (i > 0) part.bias = nullptr, part.accumulate = Accumulate::yes;
+    const PackedCut cut = cut_packed(part, tile);
+    pack_b(part, tile, panels, packed_b.data());
+    parallel_for(cut.row_tasks.count * cut.column_tasks.count, 1,
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t task = begin; task < end; ++task)
+                     run_task(part, cut, task, packed_b.data());
+                 });
+  }
 }
 
 void multiply(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,

@@ -156,24 +156,25 @@ Cut cut_product(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t bat
   return cut;
 }
 
-// --- Floating-point products through BLAS ---
+// --- Floating-point products ---
 
-// One product of known layouts: calls gemm for a panel and a part of k.
+// One product of known layouts: calls BLAS for a panel.
 template <typename T>
 struct BlasProduct {
   const T* a;
   const T* b;
   Layout a_layout, b_layout;
 
+  const T* a_at(std::int64_t i, std::int64_t l) const {
+    return a + (a_layout.transpose == Transpose::no ? i * a_layout.ld + l : l * a_layout.ld + i);
+  }
+  const T* b_at(std::int64_t l, std::int64_t j) const {
+    return b + (b_layout.transpose == Transpose::no ? l * b_layout.ld + j : j * b_layout.ld + l);
+  }
   void operator()(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns,
-                  std::int64_t l, std::int64_t inner, Accumulate accumulate, T* y,
-                  std::int64_t y_ld) const {
-    const T* a_panel =
-        a + (a_layout.transpose == Transpose::no ? i * a_layout.ld + l : l * a_layout.ld + i);
-    const T* b_panel =
-        b + (b_layout.transpose == Transpose::no ? l * b_layout.ld + j : j * b_layout.ld + l);
-    gemm(a_layout.transpose, b_layout.transpose, rows, columns, inner, T{1}, a_panel, a_layout.ld,
-         b_panel, b_layout.ld, accumulate, y, y_ld);
+                  std::int64_t k, Accumulate accumulate, T* y, std::int64_t y_ld) const {
+    gemm(a_layout.transpose, b_layout.transpose, rows, columns, k, T{1}, a_at(i, 0), a_layout.ld,
+         b_at(0, j), b_layout.ld, accumulate, y, y_ld);
   }
 };
 
@@ -184,9 +185,13 @@ void run_inner_parts(const BlasProduct<T>& product, std::int64_t m, std::int64_t
   const std::int64_t size = m * n;
   const Scratch<T> partial(static_cast<std::size_t>(cut.inner_parts * size));
   parallel_for(cut.inner_parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t part = begin; part < end; ++part)
-      product(0, m, 0, n, part * cut.inner, std::min(cut.inner, k - part * cut.inner),
-              Accumulate::no, partial.data() + part * size, n);
+    for (std::int64_t part = begin; part < end; ++part) {
+      const std::int64_t l = part * cut.inner;
+      multiply(product.a_layout.transpose, product.b_layout.transpose, m, n,
+               std::min(cut.inner, k - l), product.a_at(0, l), product.a_layout.ld,
+               product.b_at(l, 0), product.b_layout.ld, Accumulate::no,
+               partial.data() + part * size, n);
+    }
   });
   parallel_for(m, std::max<std::int64_t>(1, 16384 / n), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -235,7 +240,7 @@ void run_products(const Problem<T>& p, Layout a_layout, Layout b_layout, std::in
       const std::int64_t j = panel % cut.column_panels * cut.columns;
       const BlasProduct<T> product{p.a.data + batch_offset(p.batch, p.a, t),
                                    p.b.data + batch_offset(p.batch, p.b, t), a_layout, b_layout};
-      product(i, std::min(cut.rows, p.m - i), j, std::min(cut.columns, p.n - j), 0, p.k,
+      product(i, std::min(cut.rows, p.m - i), j, std::min(cut.columns, p.n - j), p.k,
               Accumulate::no, p.y.data + batch_offset(p.batch, p.y, t) + i * y_ld + j, y_ld);
     }
   });
@@ -374,8 +379,7 @@ bool float_linear(const LinearArgs& args) {
       T* y = args.y.as<T>() + i * y_layout->ld + j;
       if (bias != nullptr)
         for (std::int64_t r = 0; r < m; ++r) std::copy_n(bias + j, n, y + r * y_layout->ld);
-      product(i, m, j, n, 0, in, bias != nullptr ? Accumulate::yes : Accumulate::no, y,
-              y_layout->ld);
+      product(i, m, j, n, in, bias != nullptr ? Accumulate::yes : Accumulate::no, y, y_layout->ld);
     }
   });
   return true;

@@ -172,6 +172,7 @@ const std::vector<Case> kLargeCases = {
     {{}, 300, 200, 150},
     {{}, 40, 700, 300, Layout::rows, Layout::columns, Layout::columns},
     {{}, 30, 50, 4100, Layout::columns},
+    {{}, 90, 33, 2100, Layout::columns},
     {{200}, 16, 20, 24},
     {{3}, 130, 200, 100, Layout::columns},
 };

@@ -192,6 +192,7 @@ TEST_CASE("packed product: sizes around the blocks of k, of rows and of columns"
   for (std::int64_t n : {1023, 1024, 1030}) check_case({9, n, 300, false, n % 2 == 0, true, 1});
   check_case({300, 200, 150, false, true, true, 4});  // several tasks
   check_case({40, 700, 300, true, false, false, 0});
+  check_case({5, 2080, 2030, true, false, true, 1});  // more of B than is packed at a time
 }
 
 TEST_CASE("packed product: the same bits for 1, 2 and 3 threads, and for any strides",

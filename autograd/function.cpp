@@ -20,11 +20,16 @@ Saved Saved::with_tensors(TensorList tensors) const {
   return copy;
 }
 
-void Saved::fail_constant(std::size_t i) const {
-  fail(
-      "Function: constant {} is missing or of another type; forward kept {}; needed one of those, "
-      "as the type it had",
-      i, constants_.size());
+void Saved::keep_constant(std::shared_ptr<const void> value, const std::type_info& type) {
+  constants_.push_back({std::move(value), &type});
+}
+
+const void* Saved::find_constant(std::size_t i, const std::type_info& type) const {
+  check(i < constants_.size() && *constants_[i].type == type,
+        "Function: constant {} is missing or of another type; forward kept {}; needed one of "
+        "those, as the type it had",
+        i, constants_.size());
+  return constants_[i].value.get();
 }
 
 namespace autograd {

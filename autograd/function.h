@@ -19,9 +19,9 @@
 
 #include "keymix/autograd/record.h"
 
-#include <any>
 #include <array>
 #include <initializer_list>
+#include <memory>
 #include <typeinfo>
 
 namespace keymix {
@@ -40,23 +40,26 @@ class Saved {
   // of another type.
   template <typename T>
   void constant(T value) {
-    constants_.push_back(std::any(std::move(value)));
+    keep_constant(std::make_shared<const T>(std::move(value)), typeid(T));
   }
   template <typename T>
   const T& constant(std::size_t i) const {
-    const T* value = i < constants_.size() ? std::any_cast<T>(&constants_[i]) : nullptr;
-    if (value == nullptr) fail_constant(i);
-    return *value;
+    return *static_cast<const T*>(find_constant(i, typeid(T)));
   }
 
   const TensorList& tensors() const { return tensors_; }
   Saved with_tensors(TensorList tensors) const;
 
  private:
-  [[noreturn]] void fail_constant(std::size_t i) const;
+  struct Constant {
+    std::shared_ptr<const void> value;
+    const std::type_info* type;
+  };
+  void keep_constant(std::shared_ptr<const void> value, const std::type_info& type);
+  const void* find_constant(std::size_t i, const std::type_info& type) const;
 
   TensorList tensors_;
-  std::vector<std::any> constants_;
+  std::vector<Constant> constants_;
 };
 
 namespace autograd {
@@ -109,9 +112,10 @@ struct ApplyFunction {
     for (const Tensor& input : inputs)  // an identity must not give its input a second history
       if (output.handle() == input.handle()) output = output.detach();
     if (output.requires_grad()) output = output.detach();
-    FunctionRecord kept(name, std::move(saved), inputs, output);
+    const auto kept =
+        std::make_shared<const FunctionRecord>(name, std::move(saved), inputs, output);
     return record(name, output, inputs, [kept](const Tensor& dy, const Needs&) {
-      return as_list(Derived::backward(kept.unpack(), dy));
+      return as_list(Derived::backward(kept->unpack(), dy));
     });
   }
 };

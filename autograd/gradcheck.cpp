@@ -89,6 +89,13 @@ void compare_input(const DifferentiableFunction& function, const TensorList& inp
 
 }  // namespace
 
+void autograd::fail_call(std::size_t tensors) {
+  fail(
+      "gradcheck: the function cannot be called with {} tensors; needed one that takes them, at "
+      "most 6, or a TensorList",
+      tensors);
+}
+
 void gradcheck_function(const DifferentiableFunction& function, const TensorList& inputs,
                         GradcheckOptions options) {
   const TensorList x = float64_inputs(inputs);

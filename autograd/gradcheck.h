@@ -34,6 +34,8 @@ void gradgradcheck_function(const DifferentiableFunction& function, const Tensor
 
 namespace autograd {
 
+[[noreturn]] void fail_call(std::size_t tensors);
+
 inline TensorList as_list(TensorList tensors) { return tensors; }
 
 template <typename F, std::size_t... I>
@@ -74,10 +76,7 @@ DifferentiableFunction as_function(F function) {
       default:
         break;
     }
-    fail(
-        "gradcheck: the function cannot be called with {} tensors; needed one that takes them, at "
-        "most 6, or a TensorList",
-        x.size());
+    fail_call(x.size());
   };
 }
 

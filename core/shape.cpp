@@ -4,6 +4,9 @@
 
 namespace keymix {
 
+Shape::Shape(std::initializer_list<std::int64_t> sizes)
+    : Shape(std::span(sizes.begin(), sizes.size())) {}
+Shape::Shape(const std::vector<std::int64_t>& sizes) : Shape(std::span(sizes)) {}
 Shape::Shape(std::span<const std::int64_t> sizes) {
   check(sizes.size() <= kMaxDims, "shape: too many dimensions; got {}; at most {} are supported",
         sizes.size(), kMaxDims);

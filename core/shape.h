@@ -25,10 +25,9 @@ inline constexpr int kMaxDims = 8;
 class Shape {
  public:
   Shape() = default;
-  Shape(std::initializer_list<std::int64_t> sizes)
-      : Shape(std::span(sizes.begin(), sizes.size())) {}
+  Shape(std::initializer_list<std::int64_t> sizes);
   explicit Shape(std::span<const std::int64_t> sizes);
-  explicit Shape(const std::vector<std::int64_t>& sizes) : Shape(std::span(sizes)) {}
+  explicit Shape(const std::vector<std::int64_t>& sizes);
 
   // `ndim` dimensions, all of size `value`.
   static Shape filled(int ndim, std::int64_t value);

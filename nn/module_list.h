@@ -4,10 +4,13 @@
 //   for (Block& block : blocks) x = block(x);
 #pragma once
 
-#include "keymix/core/error.h"
 #include "keymix/nn/module.h"
 
 namespace keymix::nn {
+
+// Throw Error unless a list may be of this length, and has a layer of this index.
+void check_layer_count(const Scope& scope, std::int64_t count);
+void check_layer_index(const Scope& scope, std::int64_t index, std::int64_t count);
 
 template <typename T>
 class ModuleList : public Module {
@@ -15,8 +18,7 @@ class ModuleList : public Module {
   // `count` layers made with the same options.
   ModuleList(Scope scope, std::int64_t count, const typename T::Options& options = {})
       : Module(scope, "ModuleList") {
-    check(count >= 0, "ModuleList '{}': negative count; got {}; needed 0 or more", scope.path(),
-          count);
+    check_layer_count(scope, count);
     layers_.reserve(static_cast<std::size_t>(count));
     for (std::int64_t i = 0; i < count; ++i) layers_.emplace_back(scope / i, options);
   }
@@ -31,8 +33,7 @@ class ModuleList : public Module {
 
  private:
   std::size_t position(std::int64_t i) const {
-    check(i >= 0 && i < size(), "ModuleList '{}': index {} is outside [0, {})", scope().path(), i,
-          size());
+    check_layer_index(scope(), i, size());
     return static_cast<std::size_t>(i);
   }
 

@@ -5,6 +5,9 @@
 
 namespace keymix::nn {
 
+Scope::Scope(Generator& generator) : Scope(generator.fork()) {}
+Scope::Scope(Generator&& generator) : store_(std::make_shared<Store>(std::move(generator))) {}
+
 Store& Scope::store() const {
   check(store_ != nullptr,
         "module: used after it was moved from; got an empty module; needed the one it moved to");

@@ -20,8 +20,8 @@ struct BufferOptions {
 class Scope {
  public:
   // The root of a new store, with a generator forked off `generator` (which advances).
-  Scope(Generator& generator) : store_(std::make_shared<Store>(generator.fork())) {}
-  Scope(Generator&& generator) : store_(std::make_shared<Store>(std::move(generator))) {}
+  Scope(Generator& generator);
+  Scope(Generator&& generator);
 
   // One step down. Throws Error on an empty name, one with a dot, or a negative index.
   Scope operator/(std::string_view name) const;

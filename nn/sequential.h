@@ -28,7 +28,6 @@ class Sequential : public Module {
  public:
   template <typename... Steps>
   explicit Sequential(Scope scope, Steps... steps) : Module(scope, "Sequential") {
-    steps_.reserve(sizeof...(steps));
     (add(scope, std::move(steps)), ...);
   }
 

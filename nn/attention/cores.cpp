@@ -125,6 +125,13 @@ Tensor SmgkCore::forward(const AttentionInput& in) {
   return gaussian_attention(std::move(inputs), mixture);
 }
 
+AttentionOptions::AttentionOptions(MakeCore make_core) : make_core_(std::move(make_core)) {}
+
+std::unique_ptr<AttentionCore> AttentionOptions::make_core(
+    Scope scope, const AttentionGeometry& geometry) const {
+  return make_core_(std::move(scope), geometry);
+}
+
 AttentionOptions::AttentionOptions(Softmax options)
     : AttentionOptions(core<SoftmaxCore>(options)) {}
 AttentionOptions::AttentionOptions(Mgk options)

@@ -74,11 +74,9 @@ class AttentionOptions {
   AttentionOptions(Mgk options);
   AttentionOptions(Smgk options);
   AttentionOptions(Performer options);
-  explicit AttentionOptions(MakeCore make_core) : make_core_(std::move(make_core)) {}
+  explicit AttentionOptions(MakeCore make_core);
 
-  std::unique_ptr<AttentionCore> make_core(Scope scope, const AttentionGeometry& geometry) const {
-    return make_core_(std::move(scope), geometry);
-  }
+  std::unique_ptr<AttentionCore> make_core(Scope scope, const AttentionGeometry& geometry) const;
 
  private:
   MakeCore make_core_;

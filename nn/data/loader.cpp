@@ -1,5 +1,7 @@
 #include "keymix/nn/data/loader.h"
 
+#include "keymix/core/error.h"
+
 namespace keymix::data {
 
 SamplerWalk::SamplerWalk(std::shared_ptr<const Sampler> sampler, LoaderPosition position)
@@ -25,6 +27,16 @@ const Indices& SamplerWalk::indices() {
 
 void SamplerWalk::advance() {
   if (++position_.batch == std::ssize(plan_)) position_ = {position_.epoch + 1, 0};
+}
+
+void check_prefetch(std::int64_t prefetch) {
+  check(prefetch >= 0, "DataLoader: impossible prefetch; got {}; needed 0 or more", prefetch);
+}
+
+void check_chosen(std::int64_t example, std::int64_t size) {
+  check(example >= 0 && example < size,
+        "DataLoader: the sampler chose example {}; the dataset has {}; needed one from 0 to {}",
+        example, size, size - 1);
 }
 
 }  // namespace keymix::data

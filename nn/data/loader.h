@@ -9,7 +9,6 @@
 // come in the sampler's order, whatever is prefetched; the position counts what next() has given.
 #pragma once
 
-#include "keymix/core/error.h"
 #include "keymix/nn/data/prefetch.h"
 #include "keymix/nn/data/sampler.h"
 
@@ -57,6 +56,10 @@ class SamplerWalk {
   std::int64_t planned_ = -1;  // the epoch of plan_
 };
 
+// Throw Error unless a loader can prefetch so many, and a dataset of `size` has this example.
+void check_prefetch(std::int64_t prefetch);
+void check_chosen(std::int64_t example, std::int64_t size);
+
 template <typename Batch>
 class DataLoader {
  public:
@@ -69,16 +72,13 @@ class DataLoader {
         walk_(sampler_, {}),
         prefetch_(options.prefetch),
         prefetcher_([this] { return make(); }, prefetch_) {
-    check(prefetch_ >= 0, "DataLoader: impossible prefetch; got {}; needed 0 or more", prefetch_);
+    check_prefetch(prefetch_);
     using Example = std::remove_cvref_t<decltype(std::as_const(dataset)[std::size_t{}])>;
     make_ = [dataset = std::move(dataset), collate = std::move(collate)](const Indices& indices) {
       std::vector<Example> chosen;
       chosen.reserve(indices.size());
       for (const std::int64_t i : indices) {
-        check(
-            i >= 0 && static_cast<std::size_t>(i) < static_cast<std::size_t>(dataset.size()),
-            "DataLoader: the sampler chose example {}; the dataset has {}; needed one from 0 to {}",
-            i, dataset.size(), static_cast<std::int64_t>(dataset.size()) - 1);
+        check_chosen(i, static_cast<std::int64_t>(dataset.size()));
         chosen.push_back(dataset[static_cast<std::size_t>(i)]);
       }
       return Batch(collate(chosen));

@@ -28,6 +28,12 @@ void update_with_ops(ParameterState& state, const AdamArgs& args) {
 
 }  // namespace
 
+Adam::Adam(std::vector<ParameterGroup> groups, AdamOptions options)
+    : Adam("Adam", std::move(groups), options, false) {}
+
+AdamW::AdamW(std::vector<ParameterGroup> groups, AdamOptions options)
+    : Adam("AdamW", std::move(groups), options, true) {}
+
 Adam::Adam(std::string name, std::vector<ParameterGroup> groups, AdamOptions options,
            bool decoupled)
     : Optimizer(std::move(name), std::move(groups)), options_(options), decoupled_(decoupled) {

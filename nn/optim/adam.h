@@ -25,8 +25,7 @@ class Adam : public Optimizer {
   using Options = AdamOptions;
 
   // Throws Error unless betas lie in [0, 1), eps and weight_decay are 0 or more.
-  explicit Adam(std::vector<ParameterGroup> groups, AdamOptions options = {})
-      : Adam("Adam", std::move(groups), options, false) {}
+  explicit Adam(std::vector<ParameterGroup> groups, AdamOptions options = {});
   template <std::same_as<nn::ParameterList> Parameters>  // exactly: a braced list means groups
   explicit Adam(Parameters parameters, AdamOptions options = {})
       : Adam(std::vector<ParameterGroup>{{.parameters = std::move(parameters)}}, options) {}
@@ -44,8 +43,7 @@ class Adam : public Optimizer {
 
 class AdamW : public Adam {
  public:
-  explicit AdamW(std::vector<ParameterGroup> groups, AdamOptions options = {})
-      : Adam("AdamW", std::move(groups), options, true) {}
+  explicit AdamW(std::vector<ParameterGroup> groups, AdamOptions options = {});
   template <std::same_as<nn::ParameterList> Parameters>
   explicit AdamW(Parameters parameters, AdamOptions options = {})
       : AdamW(std::vector<ParameterGroup>{{.parameters = std::move(parameters)}}, options) {}

@@ -24,6 +24,8 @@ std::string described(const Tensor& tensor) {
 
 }  // namespace
 
+Optimizer::~Optimizer() = default;
+
 Optimizer::Optimizer(std::string name, std::vector<ParameterGroup> groups)
     : name_(std::move(name)), groups_(std::move(groups)) {
   std::unordered_set<std::string> names;

@@ -51,7 +51,7 @@ struct ParameterState {
 
 class Optimizer {
  public:
-  virtual ~Optimizer() = default;
+  virtual ~Optimizer();
 
   // One update, in place and outside grad mode. Throws Error on a learning rate that is negative or
   // not finite.

@@ -106,7 +106,7 @@ std::string plot_script(const std::vector<Plot>& plots, const std::string& png) 
     drawing += fmt::format("set title {}\nset ylabel {}\nset key top {}\n", quoted(plot.title),
                            quoted(plot.y_label), plot.key_at_left ? "left" : "right");
     drawing += plot.y_range
-                   ? fmt::format("set yrange [{}:{}]\n", plot.y_range->first, plot.y_range->second)
+                   ? fmt::format("set yrange [{}:{}]\n", plot.y_range->low, plot.y_range->high)
                    : "set yrange [*:*]\n";
     drawing += fmt::format("plot {}\n", fmt::join(curves, ", "));
   }

@@ -27,11 +27,16 @@ struct Series {
   bool dashed = false;
 };
 
+struct Range {
+  double low = 0;
+  double high = 0;
+};
+
 struct Plot {
   std::string title = {};
   std::string y_label = {};
   std::vector<Series> series = {};
-  std::optional<std::pair<double, double>> y_range = std::nullopt;
+  std::optional<Range> y_range = std::nullopt;
   bool key_at_left = false;
 };
 

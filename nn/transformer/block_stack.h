@@ -17,6 +17,9 @@
 
 namespace keymix::nn {
 
+// Throws Error unless a stack may have so many layers.
+void check_layers(std::string_view type, const Scope& scope, std::int64_t layers);
+
 template <typename Block>
 struct BlockStack : Module {
   ModuleList<Block> blocks;
@@ -29,8 +32,7 @@ struct BlockStack : Module {
       : Module(scope, type),
         blocks(scope / "blocks", options.layers, options.block),
         checkpoint_activations_(options.checkpoint_activations) {
-    check(options.layers > 0, "{} '{}': no layers; got layers = {}; needed 1 or more", type,
-          scope.path(), options.layers);
+    check_layers(type, scope, options.layers);
     if (options.block.norm_first) norm.emplace(scope / "norm", options.block.norm_options());
   }
 

@@ -35,21 +35,22 @@ LanguageModel::LanguageModel(Scope scope, const LanguageModelOptions& options)
                                       .width = options.width,
                                       .stddev = options.init_stddev}),
       dropout(scope / "dropout", {.p = options.dropout}),
-      decoder(scope / "decoder", {.layers = options.layers,
-                                  .block = {.width = options.width,
-                                            .heads = options.heads,
-                                            .kv_heads = options.kv_heads,
-                                            .head_dim = options.head_dim,
-                                            .mlp = options.mlp,
-                                            .max_length = options.context,
-                                            .causal = true,
-                                            .dropout = options.dropout,
-                                            .attention_dropout = options.attention_dropout,
-                                            .bias = options.bias,
-                                            .rotary = options.positions == rotary,
-                                            .gated = options.gated,
-                                            .attention = options.attention},
-                                  .checkpoint_activations = options.checkpoint_activations}) {
+      transformer(scope / "transformer",
+                  {.layers = options.layers,
+                   .block = {.width = options.width,
+                             .heads = options.heads,
+                             .kv_heads = options.kv_heads,
+                             .head_dim = options.head_dim,
+                             .mlp = options.mlp,
+                             .max_length = options.context,
+                             .causal = true,
+                             .dropout = options.dropout,
+                             .attention_dropout = options.attention_dropout,
+                             .bias = options.bias,
+                             .rotary = options.positions == rotary,
+                             .gated = options.gated,
+                             .attention = options.attention},
+                   .checkpoint_activations = options.checkpoint_activations}) {
   initialise(*this, options);
 }
 
@@ -60,15 +61,15 @@ Tensor LanguageModel::embed(const Tensor& ids, std::int64_t first) {
 }
 
 Tensor LanguageModel::operator()(const Tensor& ids) {
-  return linear(decoder(embed(ids, 0), {.causal = true}), tokens.weight);
+  return linear(transformer(embed(ids, 0), {.causal = true}), tokens.weight);
 }
 
 LanguageModelState LanguageModel::make_state() const {
-  return {.blocks = decoder.make_state(context())};
+  return {.blocks = transformer.make_state(context())};
 }
 
 Tensor LanguageModel::step(const Tensor& ids, LanguageModelState& state) {
-  const Tensor x = decoder.step(embed(ids, state.length), state.blocks);
+  const Tensor x = transformer.step(embed(ids, state.length), state.blocks);
   state.length += ids.size(1);
   return linear(x, tokens.weight);
 }

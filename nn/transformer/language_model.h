@@ -45,7 +45,7 @@ struct LanguageModel : Module {
   Positions positions;
   Dropout dropout;
   // EncoderBlocks under a causal mask; nn::Decoder would read a second sequence.
-  Encoder decoder;
+  Encoder transformer;
 
   // Weights of two dimensions, embeddings among them, begin as N(0, init_stddev^2), those that lead
   // back into the residual stream divided by sqrt(2 layers); biases at 0. A core's own parameters
@@ -62,7 +62,7 @@ struct LanguageModel : Module {
   std::int64_t vocab() const { return tokens.weight.size(0); }
   std::int64_t context() const { return positions.max_length(); }
   double attention_flops(std::int64_t batch, std::int64_t length) const {
-    return decoder.attention_flops(batch, length);
+    return transformer.attention_flops(batch, length);
   }
 
  private:

@@ -212,7 +212,7 @@ TEST_CASE("language_model: performer trains with dropout, resumes, writes", "[un
   INFO(trained.err);
   REQUIRE(trained.status == 0);
   const keymix::NamedTensors model = model_of(folder / "run/checkpoint.safetensors");
-  CHECK(model.at("decoder.blocks.0.attention.random_features").shape() == keymix::Shape{6, 4});
+  CHECK(model.at("transformer.blocks.0.attention.random_features").shape() == keymix::Shape{6, 4});
   CHECK(run_program(folder, "generate --from run --prompt 'to be' --length 12")
             .out.starts_with("to be"));
   CHECK(run_program(folder, flags + " --resume --features 7").err.find("features was 6, now 7") !=

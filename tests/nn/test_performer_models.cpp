@@ -84,7 +84,7 @@ TEST_CASE("redraw_features reaches every core of a model, and no other", "[unit]
   const auto first = copies();
   REQUIRE(first.size() == 2);
   CHECK(first[0] != first[1]);
-  nn::redraw_features(model.decoder.blocks[1]);
+  nn::redraw_features(model.transformer.blocks[1]);
   const auto second = copies();
   CHECK(second[0] == first[0]);
   CHECK(second[1] != first[1]);
@@ -98,7 +98,7 @@ TEST_CASE("redraw_features reaches every core of a model, and no other", "[unit]
     const Tensor loss = square(model(ids_of({1, 2, 3}))).sum();
     if (redrawn) nn::redraw_features(model);
     loss.backward();
-    const Tensor grad = model.decoder.blocks[0].attention.projection.weight.grad();
+    const Tensor grad = model.transformer.blocks[0].attention.projection.weight.grad();
     model.zero_grad();
     return grad;
   };

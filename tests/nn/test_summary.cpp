@@ -63,9 +63,9 @@ TEST_CASE("attention counts with its layer: one product per key projection, M ex
                                            .head_dim = 4,
                                            .attention = attention});
     const auto costs = nn::module_costs(model, model(ids));
-    const nn::ModuleCost& layer = cost_of(costs, "decoder.blocks.1.attention");
-    const double linear = cost_of(costs, "decoder.blocks.1.attention.projection").flops +
-                          cost_of(costs, "decoder.blocks.1.attention.output").flops;
+    const nn::ModuleCost& layer = cost_of(costs, "transformer.blocks.1.attention");
+    const double linear = cost_of(costs, "transformer.blocks.1.attention.projection").flops +
+                          cost_of(costs, "transformer.blocks.1.attention.output").flops;
     return std::pair(layer.flops - linear, layer.exponentials);
   };
   const double pairs = 2 * 3 * 6 * 6;

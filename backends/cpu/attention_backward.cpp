@@ -9,6 +9,9 @@
 //   dlog_weight_jr = g_jr    dalpha_r = -sum_ij dS_ijr E_ijr    dbias_ij = sum_r dS_ijr
 //   with h_ir = sum_j dS_ijr, g_jr = sum_i dS_ijr
 //
+// Where one tile holds all keys of a row, delta_i is computed from that row's own P and dA instead
+// (own_delta in attention_tile.cpp), which rounds better.
+//
 // k_j is k_jr where each component has its own key; then mu = 0, and the sums for dk go over one r.
 // The terms with norms (alpha_0, k_j and mu_r at g_jr) are absent for dot scores.
 //

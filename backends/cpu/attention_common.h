@@ -47,10 +47,10 @@ struct TilePosition {
   std::int64_t b, h, i0, rows, j0 = 0, columns = 0;
 };
 
-// Whether BLAS can read (or write) the heads of a [B, H, N, D] view in place.
+// Whether products can read (or write) the heads of a [B, H, N, D] view in place: rows are dense.
 bool has_head_rows(const ConstView& view);
 
-// Whether this file's kernels serve the call: float32 or float64, rows as above.
+// Whether the kernels of attention_forward.cpp and attention_backward.cpp serve the call: float32 or float64, rows as above.
 bool supports_attention(const AttentionArgs& args);
 
 template <typename T>

@@ -186,6 +186,14 @@ TEST_CASE("KEYMIX_TEST_BACKEND decides what serves cpu()", "[unit]") {
   CHECK((description == "cpu: plain loops in double (reference)") == reference);
 }
 
+TEST_CASE("has_backend says whether a device is served", "[unit]") {
+  const Device nobody{DeviceKind::custom, 77};
+  CHECK(has_backend(cpu()));
+  CHECK(has_backend(reference_device()));
+  CHECK_FALSE(has_backend(nobody));
+  CHECK(message_of([&] { backend_for(nobody); }).starts_with("device: no backend serves custom:77"));
+}
+
 TEST_CASE("the reference backend counts its memory", "[unit]") {
   const Device device = reference_device();
   const std::size_t before = memory_stats(device).current;

@@ -2,6 +2,7 @@
 
 #include "keymix/backends/cpu/cpu_backend.h"
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -55,13 +56,17 @@ void register_backend(Device device, std::unique_ptr<Backend> backend) {
 }
 
 Tensor allocate(std::string_view op, const Shape& shape, DType dtype, Device device) {
-  std::int64_t bytes = static_cast<std::int64_t>(size_of(dtype));
+  auto bytes = static_cast<std::int64_t>(size_of(dtype));
+  bool empty = false;
   for (std::int64_t size : shape) {
     check(size >= 0, "{}: negative size in shape {}; needed sizes of 0 or more", op, shape);
-    check(size == 0 || bytes <= std::numeric_limits<std::int64_t>::max() / 2 / size,
+    empty = empty || size == 0;
+    size = std::max<std::int64_t>(size, 1);  // as for strides, which must fit too
+    check(bytes <= std::numeric_limits<std::int64_t>::max() / 2 / size,
           "{}: shape {} of {} needs more bytes than there are", op, shape, to_string(dtype));
     bytes *= size;
   }
+  if (empty) bytes = 0;
   auto impl = std::make_shared<TensorImpl>();
   impl->storage = backend_for(device).allocate(static_cast<std::size_t>(bytes));
   impl->shape = shape;

@@ -118,4 +118,7 @@ TEST_CASE("sizes that cannot be", "[unit]") {
   const std::int64_t huge = std::numeric_limits<std::int64_t>::max() / 2;
   CHECK(message_of([&] { zeros({huge, huge}); }) != "no error");
   CHECK(message_of([&] { zeros({huge}); }) != "no error");
+  // Nothing to store, and yet strides that no number holds.
+  CHECK(message_of([&] { zeros({0, huge, huge}); }) != "no error");
+  CHECK(message_of([&] { zeros({huge, 0, huge}); }) != "no error");
 }

@@ -9,6 +9,7 @@ namespace keymix {
 // Whether ops on this thread record a graph (the default).
 bool grad_enabled();
 
+//   { GradMode recording(true); y = f(x); }  // records, even within a NoGrad
 class GradMode {
  public:
   explicit GradMode(bool enabled);
@@ -29,6 +30,8 @@ class NoGrad : public GradMode {
 // Every op's result and every gradient is checked; the first NaN (or infinity out of finite
 // operands) throws an Error that names the op which made it. Slow; for finding a bug.
 // KEYMIX_CHECK=1 turns it on for the whole process.
+//
+//   { AnomalyMode watching; model(x).sum().backward(); }
 class AnomalyMode {
  public:
   AnomalyMode();

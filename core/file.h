@@ -14,6 +14,9 @@ namespace keymix {
 // A read-only mapping of a whole regular file; unmapped on destruction. Replacing the file by
 // rename leaves a mapping as it is; nobody may shorten it in place meanwhile (the system then
 // answers reads beyond the new end with SIGBUS).
+//
+//   const MappedFile file("notes", path);
+//   std::span<const std::byte> bytes = file.bytes();
 class MappedFile {
  public:
   // Throws Error naming `what` (for example "safetensors") and the path when the file is missing,

@@ -56,6 +56,8 @@ struct TensorImpl {
 };
 
 // Half-open range with a step, as in Python. Negative bounds count from the end.
+//
+//   x.index({Slice(0, 10, 2), Slice(-3, std::nullopt)});  // x[0:10:2, -3:]
 struct Slice {
   std::optional<std::int64_t> start = std::nullopt;
   std::optional<std::int64_t> stop = std::nullopt;
@@ -69,6 +71,8 @@ struct Slice {
 
 // A C++ number beside a tensor. It is weak: it takes the tensor's dtype, unless a fraction meets
 // an integer tensor (float32) or an integer meets a bool tensor (int64).
+//
+//   x * 2 + 0.5;  // float32 for a float32 x
 class Scalar {
  public:
   template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>>

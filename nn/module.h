@@ -23,6 +23,7 @@
 
 namespace keymix::nn {
 
+//   model.load_state_dict(tensors, {.strict = false, .rename = {{"fc.weight", "head.weight"}}});
 struct LoadOptions {
   bool strict = true;  // false: load the names that match, leave the rest
   std::map<std::string, std::string> rename = {};  // name in the file -> name in the model

@@ -13,6 +13,11 @@ namespace keymix::data {
 
 using Indices = std::vector<std::int64_t>;
 
+// A sampler of one's own:
+//
+//   class Backwards : public data::Sampler {
+//     std::vector<data::Indices> batches(std::int64_t) const override { return {{3, 2}, {1, 0}}; }
+//   };
 class Sampler {
  public:
   virtual ~Sampler() = default;
@@ -25,6 +30,8 @@ struct SamplerOptions {
 };
 
 // 0, 1, 2, … in every epoch.
+//
+//   data::SequentialSampler sampler(size, {.batch = 500});
 class SequentialSampler : public Sampler {
  public:
   // Throws Error unless size >= 0 and batch >= 1; so do the others.
@@ -37,6 +44,8 @@ class SequentialSampler : public Sampler {
 };
 
 // A permutation for every epoch.
+//
+//   data::ShuffledSampler sampler(size, seed, {.batch = 32, .drop_last = true});
 class ShuffledSampler : public Sampler {
  public:
   ShuffledSampler(std::int64_t size, std::uint64_t seed, SamplerOptions options);

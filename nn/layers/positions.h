@@ -4,6 +4,9 @@
 //   sinusoidal   sin(n / 10000^(2c / width)) and its cosine in columns 2c and 2c + 1
 //                (Vaswani et al. 2017)
 //   rotary       nothing is added: attention rotates queries and keys instead (ops/rotary.h)
+//
+//   nn::Positions positions(scope / "positions", {.max_length = 64, .width = 128});
+//   x = positions(tokens(ids));
 #pragma once
 
 #include "keymix/nn/module.h"

@@ -6,6 +6,9 @@
 //
 // t counts a parameter's own updates. When a schedule moves beta1, the correction uses its current
 // value, as PyTorch's does.
+//
+//   optim::AdamW adam(model.parameters(), {.weight_decay = 0.01});  // optim::Adam: the same way
+//   adam.step(1e-3);
 #pragma once
 
 #include "keymix/nn/optim/optimizer.h"

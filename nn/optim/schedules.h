@@ -8,6 +8,9 @@
 
 namespace keymix::optim {
 
+// The same rate in every step.
+//
+//   optim::Constant rate{.lr = 1e-3};
 struct Constant {
   double lr = 1e-3;
 
@@ -28,6 +31,8 @@ struct WarmupCosine {
 
 // Linear from peak / warmup (step 0) to peak (step warmup - 1), then a straight line from peak
 // (step warmup) down to end (step `steps`), where it stays.
+//
+//   optim::Linear rate{.peak = 1e-3, .warmup = 100, .steps = 2000};
 struct Linear {
   double peak = 1e-3;
   double end = 0.0;
@@ -41,6 +46,8 @@ struct Linear {
 // Linear from peak / warmup (step 0) to peak (step warmup - 1), then peak sqrt(warmup / (step
 // + 1)): the schedule of "Attention Is All You Need" (Vaswani et al. 2017), whose peak there is
 // (width * warmup)^-1/2.
+//
+//   optim::InverseSqrt rate{.peak = 7e-4, .warmup = 4000};
 struct InverseSqrt {
   double peak = 1e-3;
   std::int64_t warmup = 1;
@@ -56,6 +63,8 @@ inline constexpr Anneal cos = Anneal::cos;
 // One cycle of the learning rate and, the other way round, of beta1 (Smith and Topin 2017), with
 // the step arithmetic of PyTorch's OneCycleLR in two phases: from max_lr / div_factor to max_lr at
 // step pct_start * steps - 1, then to max_lr / div_factor / final_div_factor at step steps - 1.
+//
+//   optim::OneCycle rate{.max_lr = 1e-3, .steps = 2000, .pct_start = 0.1, .anneal = optim::linear};
 struct OneCycle {
   double max_lr = 1e-3;
   std::int64_t steps = 0;

@@ -2,6 +2,9 @@
 //
 //   g = g + weight_decay p;  b = momentum b + (1 - dampening) g  (b = g at first)
 //   p = p - lr b             nesterov: p = p - lr (g + momentum b)
+//
+//   optim::Sgd sgd(model.parameters(), {.momentum = 0.9, .nesterov = true});
+//   sgd.step(0.1);
 #pragma once
 
 #include "keymix/nn/optim/optimizer.h"

@@ -36,15 +36,6 @@ bool flush_folder(const std::string& path) {
   return flushed;
 }
 
-bool is_whole(const std::string& path) {
-  try {
-    read_checkpoint(path);
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
-
 // Gives the present checkpoint its second name, so that the first can go to the new one. Where the
 // file system has links there is a whole file under `path` at every moment; where it has none, the
 // file is renamed, and for a moment the previous one is all there is.
@@ -103,6 +94,15 @@ double Checkpoint::real(const std::string& key) const {
 
 std::string previous_checkpoint_path(const std::string& path) { return path + ".previous"; }
 
+bool is_whole_checkpoint(const std::string& path) {
+  try {
+    read_checkpoint(path);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   Metadata metadata = checkpoint.metadata;
   metadata[kFormatKey] = std::to_string(kCheckpointFormat);
@@ -110,7 +110,7 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   // The new file is on the disk before any other changes its name. A damaged one is no predecessor.
   const std::string next = path + ".next";
   write_safetensors(next, checkpoint.tensors, metadata, {.checksum = true});
-  if (is_whole(path)) keep_previous(path);
+  if (is_whole_checkpoint(path)) keep_previous(path);
   const bool renamed = ::rename(next.c_str(), path.c_str()) == 0 && flush_folder(path);
   check(renamed, "write_checkpoint: cannot give '{}' its name; {}; the new checkpoint is '{}'",
         path, std::strerror(errno), next);

@@ -44,6 +44,8 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 // Throws Error when the file is missing, damaged (every changed byte is noticed), no checkpoint, or
 // of another format.
 Checkpoint read_checkpoint(const std::string& path);
+// Whether read_checkpoint would succeed.
+bool is_whole_checkpoint(const std::string& path);
 
 // As read_checkpoint; when that fails and there is a previous one, the previous one, with `used`
 // saying which. Throws the first file's Error when both fail.

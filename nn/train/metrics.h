@@ -4,6 +4,9 @@
 //   {"event":"train","step":10,"loss":2.1,"lr":0.001, …}      means since the line before
 //   {"event":"evaluation","step":100,"loss":1.9}
 //   {"event":"end","step":2000, …}
+//
+//   train::MetricsFile metrics(folder + "/metrics.jsonl");
+//   metrics.write("evaluation", step, {{"loss", 1.9}});
 #pragma once
 
 #include "keymix/core/safetensors.h"

@@ -353,8 +353,10 @@ void Trainer::prepare_folder() {
                       name.starts_with("best.safetensors.") || name.starts_with("metrics.jsonl.");
     if (ours && name.ends_with(".tmp")) fs::remove(entry.path(), error);
   }
+  // A run may have its best weights before its first checkpoint.
   const bool there =
       fs::exists(checkpoint_path()) || fs::exists(previous_checkpoint_path(checkpoint_path()));
+  const bool used_before = there || fs::exists(best_path());
   const auto say = [this](const char* what, const std::string& text) {
     if (options_.progress != nullptr) fmt::print(options_.progress, "{:<15}{}\n", what, text);
   };
@@ -369,14 +371,16 @@ void Trainer::prepare_folder() {
     say("resume", fmt::format("nothing to go on from in {}; it begins", options_.folder));
   } else if (there && options_.overwrite && progress_.step == 0) {
     // Aside, so that nobody resumes the old run by mistake if this one ends before its first save.
-    // The newer one last: it is the one to keep.
-    for (const std::string& path : {previous_checkpoint_path(checkpoint_path()), checkpoint_path()})
-      if (fs::exists(path)) {
-        fs::rename(path, checkpoint_path() + ".overwritten", error);
-        check(!error, "Trainer: cannot move '{}' aside; {}; needed a place to write to", path,
-              error.message());
-      }
-  } else if (there && progress_.step == 0) {
+    // Of two the newer one is kept, unless it is damaged and the other is not.
+    const std::string newest = checkpoint_path(), previous = previous_checkpoint_path(newest);
+    const bool keeps_newest =
+        is_whole_checkpoint(newest) || (fs::exists(newest) && !is_whole_checkpoint(previous));
+    const std::string& kept = keeps_newest ? newest : previous;
+    fs::rename(kept, newest + ".overwritten", error);
+    if (!error) fs::remove(keeps_newest ? previous : newest, error);
+    check(!error, "Trainer: cannot move '{}' aside; {}; needed a place to write to", kept,
+          error.message());
+  } else if (used_before && progress_.step == 0) {
     throw Error(fmt::format("Trainer: '{}' has the checkpoint of a run; got neither resume nor "
                             "overwrite; needed one of them, or another folder",
                             options_.folder),

@@ -10,6 +10,8 @@
 
 namespace keymix::nn {
 
+//   nn::DecoderBlock block(scope / "block", {.width = 64, .heads = 4});
+//   Tensor y = block(target, memory);
 struct DecoderBlock : Module {
   using Options = EncoderBlockOptions;
 

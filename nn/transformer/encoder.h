@@ -6,6 +6,9 @@
 //                          x = norm2(x + mlp(x))
 //
 // With a causal mask the same blocks make a decoder-only model (nn/transformer/language_model.h).
+//
+//   nn::Encoder encoder(scope / "encoder", {.layers = 6, .block = {.width = 512, .heads = 8}});
+//   Tensor y = encoder(x, {.key_valid = ids != 0});
 #pragma once
 
 #include "keymix/nn/attention/multi_head.h"
@@ -41,6 +44,8 @@ struct EncoderBlockOptions {
   MlpOptions mlp_options() const;
 };
 
+//   nn::EncoderBlock block(scope / "block", {.width = 64, .heads = 4, .attention = nn::Mgk{}});
+//   x = block(x, {.causal = true});
 struct EncoderBlock : Module {
   using Options = EncoderBlockOptions;
 

@@ -430,6 +430,27 @@ TEST_CASE("a folder with a run is not overwritten by accident", "[unit]") {
   CHECK_FALSE(std::filesystem::exists(folder / "run/checkpoint.safetensors.12-0.tmp"));
 }
 
+TEST_CASE("what is good in a folder outlives a damaged neighbour and a careless run", "[unit]") {
+  const TempFolder folder;
+  Setup first, second, third;
+  first.train({.folder = folder / "run", .checkpoint_every = 10});
+  const std::string path = folder / "run/checkpoint.safetensors";
+  const std::string good = read_bytes(path + ".previous");
+  write_bytes(path, read_bytes(path).substr(0, 500));
+  second.train({.folder = folder / "run", .overwrite = true});
+  CHECK(read_bytes(path + ".overwritten") == good);
+  CHECK(train::is_whole_checkpoint(path));
+  CHECK_FALSE(train::is_whole_checkpoint(folder / "none"));
+
+  // A run that ended after its first validation and before its first checkpoint.
+  std::filesystem::create_directory(folder / "early");
+  write_bytes(folder / "early/best.safetensors", "weights");
+  CHECK(message_of([&] {
+          third.train({.folder = folder / "early"});
+        }).starts_with("Trainer: '" + (folder / "early") + "' has the checkpoint of a run"));
+  CHECK(read_bytes(folder / "early/best.safetensors") == "weights");
+}
+
 TEST_CASE("a loader's position is kept, and names and kinds of sources are checked",
           "[unit][threads]") {
   const auto train_with_loader = [](const std::string& run_folder, std::int64_t prefetch,

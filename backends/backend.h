@@ -145,12 +145,12 @@ struct LayerNormBackwardArgs {
 };  // each may be absent
 
 // y = x * rstd * weight over the last dimension, rstd = 1/sqrt(mean(x^2) + eps); as LayerNormArgs.
-struct RmsNormArgs {
+struct RMSNormArgs {
   double eps = 1e-6;
   ConstView x, weight;
   MutView y, rstd;
 };
-struct RmsNormBackwardArgs {
+struct RMSNormBackwardArgs {
   ConstView x, weight, rstd, dy;
   MutView dx, dweight;
 };  // each may be absent
@@ -375,8 +375,8 @@ class Backend {
   virtual bool sgd_step(const SgdArgs&, std::span<const OptimizerTensors>) { return false; }
   // Sum of all elements' squares, accumulated in double in an order fixed by the shapes.
   virtual bool sum_of_squares(std::span<const ConstView>, double*) { return false; }
-  virtual bool rms_norm_forward(const RmsNormArgs&) { return false; }
-  virtual bool rms_norm_backward(const RmsNormBackwardArgs&) { return false; }
+  virtual bool rms_norm_forward(const RMSNormArgs&) { return false; }
+  virtual bool rms_norm_backward(const RMSNormBackwardArgs&) { return false; }
   virtual bool bias_gelu_forward(const BiasGeluArgs&) { return false; }
   virtual bool bias_gelu_backward(const BiasGeluBackwardArgs&) { return false; }
   virtual bool gated_forward(const GatedArgs&) { return false; }

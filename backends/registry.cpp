@@ -93,5 +93,7 @@ ConstView broadcast_view(const Tensor& tensor, const Shape& shape) {
 
 MemoryStats memory_stats(Device device) { return backend_for(device).memory_stats(); }
 void reset_peak_memory(Device device) { backend_for(device).reset_peak_memory(); }
+void release_cached_memory(Device device) { backend_for(device).release_cached_memory(); }
+void synchronize(Device device) { backend_for(device).synchronize(); }
 
 }  // namespace keymix

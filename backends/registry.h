@@ -26,5 +26,9 @@ ConstView broadcast_view(const Tensor& tensor, const Shape& shape);
 
 MemoryStats memory_stats(Device device = cpu());
 void reset_peak_memory(Device device = cpu());
+// Gives back to the system what the device's allocator keeps for reuse.
+void release_cached_memory(Device device = cpu());
+// Waits until everything that has been asked of the device is done; before a clock is read, say.
+void synchronize(Device device = cpu());
 
 }  // namespace keymix

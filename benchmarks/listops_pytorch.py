@@ -167,7 +167,7 @@ def parse_arguments():
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--lr", type=float, default=1e-3, help="the greatest rate of the one cycle")
-    parser.add_argument("--eval-every", type=int, default=500)
+    parser.add_argument("--evaluate-every", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -205,7 +205,7 @@ def main():
         schedule.step()
         losses.append(loss.item())
         times.append(1000 * (time.perf_counter() - start))
-        if step % args.eval_every == 0 or step == args.steps:
+        if step % args.evaluate_every == 0 or step == args.steps:
             dev_now = accuracy(model, *dev)
             print(f"step {step}/{args.steps}  loss {statistics.mean(losses):.4f}  "
                   f"dev {dev_now:.2f} %", file=sys.stderr, flush=True)

@@ -85,7 +85,6 @@ class Scalar {
       value_ = static_cast<double>(value);
   }
 
-  bool is_bool() const { return std::holds_alternative<bool>(value_); }
   bool is_integer() const { return std::holds_alternative<std::int64_t>(value_); }
   bool is_floating() const { return std::holds_alternative<double>(value_); }
   double to_double() const;

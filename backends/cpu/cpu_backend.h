@@ -75,8 +75,8 @@ class CpuBackend final : public Backend {
   bool cross_entropy_backward(const CrossEntropyBackwardArgs& args) override;
 
   // rms_norm.cpp, bias_gelu.cpp, gated.cpp, rotary.cpp
-  bool rms_norm_forward(const RmsNormArgs& args) override;
-  bool rms_norm_backward(const RmsNormBackwardArgs& args) override;
+  bool rms_norm_forward(const RMSNormArgs& args) override;
+  bool rms_norm_backward(const RMSNormBackwardArgs& args) override;
   bool bias_gelu_forward(const BiasGeluArgs& args) override;
   bool bias_gelu_backward(const BiasGeluBackwardArgs& args) override;
   bool gated_forward(const GatedArgs& args) override;

@@ -15,7 +15,7 @@ HWY_BEFORE_NAMESPACE();
 namespace keymix::cpu_backend::HWY_NAMESPACE {
 
 template <typename T>
-void rms_norm_rows_of(const RmsNormArgs& args, const RowRun<2>& rows, std::int64_t first) {
+void rms_norm_rows_of(const RMSNormArgs& args, const RowRun<2>& rows, std::int64_t first) {
   const hn::ScalableTag<T> d;
   const auto n = static_cast<std::size_t>(args.x.shape.back());
   const T* weight = args.weight.as<T>();
@@ -37,14 +37,14 @@ void rms_norm_rows_of(const RmsNormArgs& args, const RowRun<2>& rows, std::int64
     });
   }
 }
-void rms_norm_rows(const RmsNormArgs& args, const RowRun<2>& rows, std::int64_t first) {
+void rms_norm_rows(const RMSNormArgs& args, const RowRun<2>& rows, std::int64_t first) {
   return args.x.dtype == float32 ? rms_norm_rows_of<float>(args, rows, first)
                                  : rms_norm_rows_of<double>(args, rows, first);
 }
 
 // With u = x rstd and g = dy weight: dx = rstd (g - u mean(g u)).
 template <typename T>
-void input_gradient_row(const RmsNormBackwardArgs& args, const T* x, const T* dy, T* dx,
+void input_gradient_row(const RMSNormBackwardArgs& args, const T* x, const T* dy, T* dx,
                         std::int64_t row) {
   const hn::ScalableTag<T> d;
   const auto n = static_cast<std::size_t>(args.x.shape.back());
@@ -66,7 +66,7 @@ void input_gradient_row(const RmsNormBackwardArgs& args, const T* x, const T* dy
 
 // sums += sum over four (or fewer) rows of dy u: what these rows give to dweight.
 template <typename T>
-void add_weight_gradient(const RmsNormBackwardArgs& args, const T* const* x, const T* const* dy,
+void add_weight_gradient(const RMSNormBackwardArgs& args, const T* const* x, const T* const* dy,
                          std::int64_t row, std::size_t count, T* sums) {
   const hn::ScalableTag<T> d;
   const T* rstds = args.rstd.as<T>() + row;
@@ -83,7 +83,7 @@ void add_weight_gradient(const RmsNormBackwardArgs& args, const T* const* x, con
 
 // dx of these rows, and their share of dweight in `sums` (null: not wanted).
 template <typename T>
-void rms_norm_backward_rows_of(const RmsNormBackwardArgs& args, const RowRun<3>& rows,
+void rms_norm_backward_rows_of(const RMSNormBackwardArgs& args, const RowRun<3>& rows,
                                std::int64_t first, void* sums) {
   norm_backward_rows<T>(
       rows, first, static_cast<bool>(args.dx), sums != nullptr,
@@ -92,7 +92,7 @@ void rms_norm_backward_rows_of(const RmsNormBackwardArgs& args, const RowRun<3>&
       [&](const T* const* x, const T* const* dy, std::int64_t row, std::size_t count)
           HWY_ATTR { add_weight_gradient(args, x, dy, row, count, static_cast<T*>(sums)); });
 }
-void rms_norm_backward_rows(const RmsNormBackwardArgs& args, const RowRun<3>& rows,
+void rms_norm_backward_rows(const RMSNormBackwardArgs& args, const RowRun<3>& rows,
                             std::int64_t first, void* sums) {
   return args.x.dtype == float32 ? rms_norm_backward_rows_of<float>(args, rows, first, sums)
                                  : rms_norm_backward_rows_of<double>(args, rows, first, sums);
@@ -113,7 +113,7 @@ constexpr std::int64_t kElementsPerChunk = 16384;
 
 }  // namespace
 
-bool CpuBackend::rms_norm_forward(const RmsNormArgs& args) {
+bool CpuBackend::rms_norm_forward(const RMSNormArgs& args) {
   const DType dtype = args.x.dtype;
   if (!has_rows_of(args.x, dtype) || !has_rows_of(args.y, dtype) || args.x.shape.back() == 0)
     return false;
@@ -126,7 +126,7 @@ bool CpuBackend::rms_norm_forward(const RmsNormArgs& args) {
   return true;
 }
 
-bool CpuBackend::rms_norm_backward(const RmsNormBackwardArgs& args) {
+bool CpuBackend::rms_norm_backward(const RMSNormBackwardArgs& args) {
   const DType dtype = args.x.dtype;
   if (!has_rows_of(args.x, dtype) || !has_rows_of(args.dy, dtype) || args.x.shape.back() == 0)
     return false;

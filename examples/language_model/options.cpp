@@ -55,7 +55,7 @@ void check_training(const TrainOptions& training) {
   check_range("--steps", training.steps, 1, 1'000'000'000);
   check_range("--batch", training.batch, 1, 1'000'000);
   check_range("--warmup", training.warmup, 0, training.steps - 1);
-  check_range("--eval-every", training.eval_every, 1, 1'000'000'000);
+  check_range("--evaluate-every", training.evaluate_every, 1, 1'000'000'000);
   check_range("--redraw", training.redraw, 0, 1'000'000'000);
   for (const auto& [flag, value] : {std::pair{"--lr", training.lr},
                                     {"--weight-decay", training.weight_decay},
@@ -78,11 +78,11 @@ void add_training_flags(CLI::App& app, Options& options) {
   const Adder model{app, "Model"};
   model("--attention", options.model.attention, "softmax, mgk, smgk or performer", "NAME");
   model("--heads", options.model.heads, "attention heads", "N");
-  model("--head-dim", options.model.head_dim, "width of a head", "N");
-  model("--components", options.model.components, "keys per mixture, of mgk and smgk", "M");
+  model("--head-dim", options.model.head_dim, "features per head", "N");
+  model("--components", options.model.components, "keys per head and position of a mixture", "N");
   model("--features", options.model.features, "random features of performer", "N");
   model("--layers", options.model.layers, "blocks", "N");
-  model("--width", options.model.width, "width of the model", "N");
+  model("--width", options.model.width, "features per position", "N");
   model("--context", options.model.context, "characters it sees", "N");
   model("--dropout", options.model.dropout, "probability", "P");
   app.add_flag("--rotary", options.model.rotary, "rotary positions instead of learned ones")
@@ -99,7 +99,8 @@ void add_training_flags(CLI::App& app, Options& options) {
   train("--clip", training.clip, "largest norm of the gradients; 0: no clipping", "X");
   train("--redraw", training.redraw, "steps between new random features of performer; 0: never",
         "N");
-  train("--eval-every", training.eval_every, "steps between evaluations and checkpoints", "N");
+  train("--evaluate-every", training.evaluate_every, "steps between evaluations and checkpoints",
+        "N");
   train("--seed", training.seed, "of weights and windows", "N");
   const Adder run{app, "Run"};
   run("--out", training.out, "folder for checkpoints, metrics and curves", "FOLDER");

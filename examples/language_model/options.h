@@ -36,7 +36,7 @@ struct TrainOptions {
   std::int64_t steps = 2000;
   std::int64_t batch = 12;
   std::int64_t warmup = 100;
-  std::int64_t eval_every = 200;
+  std::int64_t evaluate_every = 200;
   double lr = 1e-3;
   double weight_decay = 0.1;
   double clip = 1.0;

@@ -118,7 +118,7 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
   metrics.start(result, options);
   train::ProgressBar bar({.label = choice.label(),
                           .total = options.steps,
-                          .line_every = options.eval_every,
+                          .line_every = options.evaluate_every,
                           .stream = progress});
   const std::int64_t point_every = std::max<std::int64_t>(1, options.steps / 100);
   BestWeights best(parameters);
@@ -151,7 +151,7 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
       result.loss.push_back({step, running.take_mean()});
       metrics.loss(result.loss.back(), rates.lr, times.back());
     }
-    if (step % options.eval_every == 0 || last) {
+    if (step % options.evaluate_every == 0 || last) {
       result.dev.push_back({step, accuracy(model, data.dev, options.batch)});
       metrics.evaluation(result.dev.back());
       if (result.best_step == 0 || result.dev.back().value > result.best_dev) {

@@ -30,7 +30,7 @@ struct Result {
 // Percent of the examples whose value the model finds. Leaves the model in training mode.
 double accuracy(keymix::nn::Classifier& model, const Dataset& dataset, std::int64_t batch_size);
 
-// Trains, evaluates every eval_every steps and after the last, and tests the weights that were best
+// Trains, evaluates every evaluate_every steps and after the last, and tests the weights that were best
 // on the development set. The losses depend on model, data and options alone. Shows progress on
 // `progress` and writes metrics.jsonl into `folder`, which must exist. Throws keymix::Error when
 // the loss stops being finite or a file can't be written.

@@ -63,7 +63,7 @@ Flags lra_flags() {
   flags.options.training = {.steps = 5'000,
                             .batch = 32,
                             .warmup = 1'000,
-                            .eval_every = 50,
+                            .evaluate_every = 50,
                             .lr = 1e-4,
                             .weight_decay = 0,
                             .clip = 0};
@@ -158,7 +158,7 @@ void add_training_flags(CLI::App& app, Flags& flags) {
       ->default_str(fmt::format("{:.0f} % of --steps", 100 * flags.warmup_share));
   add("--weight-decay", training.weight_decay, "decoupled weight decay", "RATE");
   add("--clip", training.clip, "greatest norm of the gradients; 0: no limit", "NORM");
-  add("--eval-every", training.eval_every, "steps between evaluations", "N");
+  add("--evaluate-every", training.evaluate_every, "steps between evaluations", "N");
   add("--seed", training.seed, "seed of weights, batches, dropout and trees", "N")
       ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   const auto run = [&](const char* name, auto& value, const char* what, const char* type) {
@@ -211,7 +211,7 @@ void check_training(Flags& flags) {
   TrainOptions& training = flags.options.training;
   check_range("--steps", training.steps, 1, kMostSteps);
   check_range("--batch", training.batch, 1, kMostWidth);
-  check_range("--eval-every", training.eval_every, 1, kMostSteps);
+  check_range("--evaluate-every", training.evaluate_every, 1, kMostSteps);
   training.warmup =
       flags.warmup.value_or(std::llround(flags.warmup_share * static_cast<double>(training.steps)));
   check_range("--warmup", training.warmup, 0, training.steps);

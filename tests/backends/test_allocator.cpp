@@ -1,7 +1,9 @@
 // The caching host allocator: size classes, reuse, the cap, statistics, threads.
 #include "keymix/backends/cpu/allocator.h"
 #include "keymix/backends/cpu/cpu_backend.h"
+#include "keymix/backends/registry.h"
 #include "keymix/core/error.h"
+#include "keymix/ops/create.h"
 #include "support/catch.h"
 
 #include <algorithm>
@@ -166,4 +168,14 @@ TEST_CASE("CPU storages come from the host allocator and go back to it", "[unit]
   CHECK(backend->memory_stats().current == before);
   backend->release_cached_memory();
   CHECK(backend->memory_stats().reserved == backend->memory_stats().current);
+}
+
+TEST_CASE("release_cached_memory keeps only what is in use", "[unit][cpu]") {
+  const Tensor kept = ones({1000});
+  { const Tensor dropped = ones({100'000}); }
+  synchronize();
+  CHECK(memory_stats().reserved > memory_stats().current);
+  release_cached_memory();
+  CHECK(memory_stats().reserved == memory_stats().current);
+  CHECK(kept.sum().item() == 1000);
 }

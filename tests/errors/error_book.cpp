@@ -7,7 +7,8 @@ namespace {
 
 constexpr const char* kHeader = R"(# Error messages
 
-Every message that the library can throw, each with a call that provokes it. Written by the tests from
+Every message that the library can throw, each with a call that provokes it, but for a few at the
+end. Written by the tests from
 `tests/errors/examples/`, which hold each message to its words: do not edit, see "Errors" in
 [CONTRIBUTING.md](../CONTRIBUTING.md).
 
@@ -15,6 +16,13 @@ A message is `op: fact; what came; what was needed`, then a hint where one usual
 the op, the layer (with its place in the model, `'blocks.0.mlp'`; `''` is the model itself) or the
 function and file that it is about. All are `keymix::Error`, a `std::runtime_error`. `FOLDER` stands for
 the path of the example's folder.
+)";
+
+constexpr const char* kWithoutExample = R"(
+## Without an example
+
+These few, as they stand in the source, take more than a call to provoke; and why.
+
 )";
 
 void replace_all(std::string& text, const std::string& what, const std::string& with) {
@@ -100,7 +108,10 @@ std::string error_book_text(const std::vector<Section>& book) {
       body += displayed(example.call) + commented(example.message) + "```\n";
     }
   }
-  return kHeader + contents + "\n" + body;
+  body += kWithoutExample;
+  for (const Unprovoked& entry : unprovoked())
+    body += fmt::format("- `{}`: {}\n", entry.format, entry.reason);
+  return kHeader + contents + "\n- [Without an example](#without-an-example)\n" + body;
 }
 
 }  // namespace keymix::testing

@@ -125,7 +125,7 @@ std::string sample_text() {
 // A model of a few hundred weights.
 const std::string kTiny =
     "--text text --layers 1 --width 8 --heads 1 --head-dim 4 --context 8 --batch 2 --warmup 2 "
-    "--attention mgk --eval-every 5 --threads 1";
+    "--attention mgk --evaluate-every 5 --threads 1";
 
 keymix::NamedTensors model_of(const std::string& path) {
   return keymix::train::read_checkpoint(path).get("model");
@@ -309,7 +309,7 @@ TEST_CASE("language_model: Ctrl-C saves, says how to go on, and loses nothing", 
   write_bytes(folder / "text", sample_text());
   const std::string more =
       GENERATE("", " --attention performer --features 6 --redraw 7 --dropout 0.1");
-  const std::string arguments = kTiny + more + " --steps 3000 --eval-every 1000 --out ";
+  const std::string arguments = kTiny + more + " --steps 3000 --evaluate-every 1000 --out ";
   REQUIRE(run_program(folder, arguments + "whole").status == 0);
   // A run may end, or not have begun, before the signal comes: then again, with another pause.
   int status = 0;
@@ -335,7 +335,7 @@ TEST_CASE("language_model: Ctrl-C saves, says how to go on, and loses nothing", 
 TEST_CASE("language_model: a disk that fills up while training costs no checkpoint", "[unit]") {
   const TempFolder folder;
   write_bytes(folder / "text", sample_text());
-  const std::string arguments = kTiny + " --steps 40 --eval-every 10 --out run";
+  const std::string arguments = kTiny + " --steps 40 --evaluate-every 10 --out run";
   REQUIRE(run_program(folder, arguments + " --steps 40").status == 0);
   const std::string whole = read_bytes(folder / "run/checkpoint.safetensors");
   std::filesystem::remove_all(folder / "run");
@@ -361,7 +361,7 @@ TEST_CASE("language_model: a disk that fills up while training costs no checkpoi
 TEST_CASE("language_model: fifty kills at random moments lose nothing but steps", "[slow]") {
   const TempFolder folder;
   write_bytes(folder / "text", sample_text());
-  const std::string arguments = kTiny + " --steps 300 --eval-every 1";
+  const std::string arguments = kTiny + " --steps 300 --evaluate-every 1";
   REQUIRE(run_program(folder, arguments + " --out whole").status == 0);
   keymix::Generator rng(11);
   int kills = 0, while_saving = 0;

@@ -46,8 +46,9 @@ std::string error_of(const Arguments& arguments) {
 
 // 20 steps on 200 trees, for a model of the default size or a small one.
 Options tiny_options(const Arguments& more, bool small = true) {
-  Arguments arguments = {"--train-examples", "200", "--dev-examples", "50", "--test-examples", "50",
-                         "--steps",          "20",  "--eval-every",   "10"};
+  Arguments arguments = {"--train-examples", "200", "--dev-examples", "50",
+                         "--test-examples",  "50",  "--steps",        "20",
+                         "--evaluate-every", "10"};
   if (small)
     for (const char* word : {"--width", "16", "--head-dim", "8", "--mlp", "16", "--batch", "16"})
       arguments.push_back(word);
@@ -242,7 +243,7 @@ TEST_CASE("listops program: help names every flag and its default", "[unit]") {
                            "--clip NORM",
                            "--steps N",
                            "[2000]",
-                           "--eval-every N",
+                           "--evaluate-every N",
                            "--seed N",
                            "--threads N",
                            "--positions KIND",
@@ -272,7 +273,7 @@ TEST_CASE("listops program: so is one of the default models", "[slow]") {
 }
 
 TEST_CASE("listops program: the best weights are tested, not the last", "[unit]") {
-  Options options = tiny_options({"--attention", "mgk", "--lr", "0.02", "--eval-every", "1"});
+  Options options = tiny_options({"--attention", "mgk", "--lr", "0.02", "--evaluate-every", "1"});
   Splits data = load_data(options.data);
   data.test = data.dev;
   const Result result = run_training(options.models[0], data, options.training).result;
@@ -388,7 +389,7 @@ TEST_CASE("listops program: trees written are trees read", "[unit]") {
   CHECK(splits.train == generate(setting, 3).train);
   CHECK(splits.test == generate(setting, 3).test);
 
-  const std::string training = "--steps 2 --eval-every 1 --attention mgk --threads 1";
+  const std::string training = "--steps 2 --evaluate-every 1 --attention mgk --threads 1";
   const Outcome read =
       run_program(fmt::format("--data '{}' {} --seed 3", folder / "data", training));
   CHECK(read.status == 0);

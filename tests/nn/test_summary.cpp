@@ -83,6 +83,10 @@ TEST_CASE("a summary is a table of the tree", "[unit][cpu]") {
         "  up: Linear              10,100       2.000         0.010       0.080\n"
         "  down: Linear            10,100       2.000         0.000       0.040\n"
         "  dropout: Dropout             0       0.000         0.000       0.000");
+}
+
+TEST_CASE("a summary needs a graph", "[unit]") {
+  nn::Mlp mlp(Generator(1), {.width = 100, .hidden = 100});
   const NoGrad no_grad;
   CHECK(message_of([&] {
           nn::summary(mlp, zeros({1, 100}));

@@ -34,6 +34,7 @@ void gradgradcheck_function(const DifferentiableFunction& function, const Tensor
 
 namespace autograd {
 
+// Throws the Error of a function that cannot be called with so many.
 [[noreturn]] void fail_call(std::size_t tensors);
 
 inline TensorList as_list(TensorList tensors) { return tensors; }

@@ -50,7 +50,8 @@ struct TilePosition {
 // Whether products can read (or write) the heads of a [B, H, N, D] view in place: rows are dense.
 bool has_head_rows(const ConstView& view);
 
-// Whether the kernels of attention_forward.cpp and attention_backward.cpp serve the call: float32 or float64, rows as above.
+// Whether the kernels of attention_forward.cpp and attention_backward.cpp serve the call: float32 or
+// float64, rows as above.
 bool supports_attention(const AttentionArgs& args);
 
 template <typename T>

@@ -53,7 +53,7 @@ struct Options {
   ModelOptions model = {};
   TrainOptions training = {};
   // generate and evaluate
-  std::string from = {};  // a folder of a training, or a checkpoint
+  std::string from = {};    // a folder of a training, or a checkpoint
   std::string prompt = {};  // empty: a line break, or the first character that the model knows
   std::uint64_t seed = 1;
   keymix::GenerateOptions generation = {.length = 200};

@@ -339,8 +339,8 @@ void Trainer::explain_failure(const LossOfBatch& loss_of_batch, double loss,
           (saved ? "; the last good checkpoint is " + checkpoint_path() : std::string()));
 }
 
-// Makes the folder, clears the temporary files of killed runs, and goes on from its checkpoint or refuses to
-// overwrite it.
+// Makes the folder, clears the temporary files of killed runs, and goes on from its checkpoint or
+// refuses to overwrite it.
 void Trainer::prepare_folder() {
   namespace fs = std::filesystem;
   std::error_code error;

@@ -191,7 +191,8 @@ TEST_CASE("has_backend says whether a device is served", "[unit]") {
   CHECK(has_backend(cpu()));
   CHECK(has_backend(reference_device()));
   CHECK_FALSE(has_backend(nobody));
-  CHECK(message_of([&] { backend_for(nobody); }).starts_with("device: no backend serves custom:77"));
+  CHECK(
+      message_of([&] { backend_for(nobody); }).starts_with("device: no backend serves custom:77"));
 }
 
 TEST_CASE("the reference backend counts its memory", "[unit]") {

@@ -7,10 +7,9 @@ namespace {
 
 constexpr const char* kHeader = R"(# Error messages
 
-Every message that the library can throw, each with a call that provokes it, but for a few at the
-end. Written by the tests from
-`tests/errors/examples/`, which hold each message to its words: do not edit, see "Errors" in
-[CONTRIBUTING.md](../CONTRIBUTING.md).
+Every message that the library can throw, each with a call that provokes it, but for a few at the end.
+Written by the tests from `tests/errors/examples/`, which hold each message to its words: do not edit, see
+"Errors" in [CONTRIBUTING.md](../CONTRIBUTING.md).
 
 A message is `op: fact; what came; what was needed`, then a hint where one usually helps. It begins with
 the op, the layer (with its place in the model, `'blocks.0.mlp'`; `''` is the model itself) or the

@@ -8,7 +8,7 @@
 #include "keymix/autograd/gradcheck.h"
 #include "keymix/autograd/graph.h"
 #include "keymix/backends/cpu/parallel.h"
-#include "keymix/backends/registry.h"
+#include "keymix/backends/memory.h"
 #include "keymix/core/error.h"
 #include "keymix/core/generator.h"
 #include "keymix/core/npy.h"

@@ -13,6 +13,8 @@
 //   backend_for(x.device()).unary(UnaryOp::neg, mut_view_of(y), view_of(x), {});
 #pragma once
 
+#include "keymix/backends/attention_kind.h"
+#include "keymix/backends/memory.h"
 #include "keymix/core/generator.h"
 #include "keymix/core/tensor.h"
 
@@ -213,18 +215,10 @@ struct DropoutArgs {
 
 // --- Mixture attention (ops/attention.h has the maths) -------------------------------------------
 
-enum class ScoreKind { dot, gaussian };
-enum class AttentionMode { soft, hard };
-
 struct MaskView {
   bool causal = false;  // key j is visible to query i if j <= i + Nk - Nq
   ConstView key_valid;  // bool [B, Nk], or absent
   ConstView bias;  // [B or 1, H or 1, Nq or 1, Nk] as strides of 0, or absent; added to the scores
-};
-
-struct AttentionDropout {
-  double p = 0;
-  PhiloxState random;  // element (b*H + h, i, j): core/philox.h, stream `attention`
 };
 
 struct AttentionArgs {

@@ -1,4 +1,8 @@
 // Which backend serves a device, and the two things every op asks of it: memory and views.
+//
+//   register_backend(Device{DeviceType::custom, 0}, std::make_unique<MyBackend>());
+//   Tensor y = allocate("neg", x.shape(), x.dtype(), x.device());
+//   backend_for(x.device()).unary(UnaryOp::neg, mut_view_of(y), view_of(x), {});
 #pragma once
 
 #include "keymix/backends/backend.h"
@@ -23,12 +27,5 @@ MutView mut_view_of(
 
 // As view_of, broadcast to `shape`.
 ConstView broadcast_view(const Tensor& tensor, const Shape& shape);
-
-MemoryStats memory_stats(Device device = cpu());
-void reset_peak_memory(Device device = cpu());
-// Gives back to the system what the device's allocator keeps for reuse.
-void release_cached_memory(Device device = cpu());
-// Waits until everything that has been asked of the device is done; before a clock is read, say.
-void synchronize(Device device = cpu());
 
 }  // namespace keymix

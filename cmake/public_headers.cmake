@@ -6,7 +6,8 @@
 file(GLOB keymix_public_headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
      core/*.h backends/*.h autograd/*.h ops/*.h nn/*.h nn/*/*.h)
 list(REMOVE_ITEM keymix_public_headers
-     core/npy_header.h core/tensor_bytes.h core/zip.h core/zip_format.h ops/detail.h)
+     core/npy_header.h core/tensor_bytes.h core/zip.h core/zip_format.h ops/detail.h
+     nn/optim/fused_views.h)
 list(APPEND keymix_public_headers backends/cpu/parallel.h keymix.h)
 list(SORT keymix_public_headers)
 

@@ -2,9 +2,6 @@
 // its deleter, so core never allocates.
 //
 //   auto storage = std::make_shared<Storage>(data, bytes, cpu(), [data] { std::free(data); });
-//   reset_peak_memory();
-//   step();
-//   fmt::print("{} bytes at most\n", memory_stats().peak);
 #pragma once
 
 #include "keymix/core/device.h"
@@ -32,13 +29,6 @@ struct Storage {
   ~Storage() {
     if (deleter) deleter();
   }
-};
-
-// What a backend's allocator knows about itself, in bytes.
-struct MemoryStats {
-  std::size_t current = 0;   // in live storages
-  std::size_t peak = 0;      // largest `current` since the last reset
-  std::size_t reserved = 0;  // current + cached for reuse
 };
 
 }  // namespace keymix

@@ -1,6 +1,7 @@
 #include "keymix/nn/module.h"
 
 #include "keymix/core/error.h"
+#include "keymix/nn/store.h"
 
 #include <fmt/format.h>
 
@@ -43,6 +44,12 @@ std::vector<Buffer> Module::buffers() const {
     if (lies_under(buffer.name, scope_.path())) chosen.push_back(buffer);
   return chosen;
 }
+
+void Module::train() { scope_.store().set_training(scope_.path(), true); }
+void Module::eval() { scope_.store().set_training(scope_.path(), false); }
+
+void Module::to(Device device) { scope_.store().convert(scope_.path(), device); }
+void Module::to(DType dtype) { scope_.store().convert(scope_.path(), dtype); }
 
 std::int64_t Module::parameter_count() const {
   std::int64_t count = 0;

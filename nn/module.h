@@ -51,13 +51,13 @@ class Module {
   std::int64_t parameter_count() const;
 
   // Dropout and the like act in training, which is how a model begins.
-  void train() { scope_.store().set_training(scope_.path(), true); }
-  void eval() { scope_.store().set_training(scope_.path(), false); }
+  void train();
+  void eval();
   bool training() const { return scope_.training(); }
 
   // Changes the tensors behind the handles: before or after an optimiser has taken them.
-  void to(Device device) { scope_.store().convert(scope_.path(), device); }
-  void to(DType dtype) { scope_.store().convert(scope_.path(), dtype); }
+  void to(Device device);
+  void to(DType dtype);
 
   void zero_grad();
 

@@ -2,17 +2,25 @@
 
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/core/error.h"
+#include "keymix/nn/store.h"
 
 namespace keymix::nn {
 
 Scope::Scope(Generator& generator) : Scope(generator.fork()) {}
 Scope::Scope(Generator&& generator) : store_(std::make_shared<Store>(std::move(generator))) {}
 
+Scope::Scope(std::shared_ptr<Store> store, std::string path)
+    : store_(std::move(store)), path_(std::move(path)) {}
+
 Store& Scope::store() const {
   check(store_ != nullptr,
         "module: used after it was moved from; got an empty module; needed the one it moved to");
   return *store_;
 }
+
+Generator& Scope::generator() const { return store().generator(); }
+
+bool Scope::training() const { return store().training(path_); }
 
 std::string Scope::name_below(std::string_view name) const {
   check(

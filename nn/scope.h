@@ -7,11 +7,15 @@
 // Every layer of a store draws from its one generator, in the order of construction.
 #pragma once
 
-#include "keymix/nn/store.h"
+#include "keymix/core/generator.h"
+#include "keymix/nn/parameter.h"
 
 #include <memory>
+#include <string_view>
 
 namespace keymix::nn {
+
+class Store;
 
 struct BufferOptions {
   bool persistent = true;
@@ -33,13 +37,12 @@ class Scope {
   Tensor buffer(std::string_view name, const Tensor& initial, BufferOptions options = {}) const;
 
   const std::string& path() const { return path_; }
-  Generator& generator() const { return store().generator(); }
-  bool training() const { return store().training(path_); }
+  Generator& generator() const;
+  bool training() const;
   Store& store() const;
 
  private:
-  Scope(std::shared_ptr<Store> store, std::string path)
-      : store_(std::move(store)), path_(std::move(path)) {}
+  Scope(std::shared_ptr<Store> store, std::string path);
   std::string name_below(std::string_view name) const;
 
   std::shared_ptr<Store> store_;

@@ -8,6 +8,7 @@
 
 #include "keymix/nn/module.h"
 
+#include <functional>
 #include <memory>
 #include <type_traits>
 
@@ -32,34 +33,26 @@ class Sequential : public Module {
   }
 
   Tensor operator()(Tensor x) {
-    for (const std::unique_ptr<Step>& step : steps_) x = step->apply(x);
+    for (const Step& step : steps_) x = step(x);
     return x;
   }
 
   std::int64_t size() const { return static_cast<std::int64_t>(steps_.size()); }
 
  private:
-  struct Step {
-    virtual ~Step() = default;
-    virtual Tensor apply(const Tensor& x) = 0;
-  };
-  template <typename F>
-  struct StepOf final : Step {
-    F function;
-    template <typename... Args>
-    explicit StepOf(Args&&... args) : function(std::forward<Args>(args)...) {}
-    Tensor apply(const Tensor& x) override { return function(x); }
-  };
+  using Step = std::function<Tensor(const Tensor&)>;
 
   template <typename T>
   void add(const Scope& scope, Layer<T> step) {
-    steps_.push_back(std::make_unique<StepOf<T>>(scope / size(), std::move(step.options)));
+    // Shared, because a std::function wants to be copied and layers cannot be.
+    steps_.push_back([built = std::make_shared<T>(scope / size(), std::move(step.options))](
+                         const Tensor& x) { return (*built)(x); });
   }
   template <typename F>
   requires std::is_invocable_r_v<Tensor, F&, const Tensor&>
-  void add(const Scope&, F step) { steps_.push_back(std::make_unique<StepOf<F>>(std::move(step))); }
+  void add(const Scope&, F step) { steps_.push_back(std::move(step)); }
 
-  std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<Step> steps_;
 };
 
 }  // namespace keymix::nn

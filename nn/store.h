@@ -1,11 +1,12 @@
 // Store: where a model's parameters and buffers live, by dotted name. Modules hold handles on them,
 // so they can be moved freely, and cannot hold a parameter that the store does not know.
 //
-//   for (const nn::Parameter& p : model.parameters()) fmt::print("{} {}\n", p.name, p.tensor.shape());
+//   nn::Store& store = model.scope().store();
+//   for (const nn::ModuleRecord& m : store.modules()) fmt::print("{} {}\n", m.path, m.types.back());
 #pragma once
 
 #include "keymix/core/generator.h"
-#include "keymix/core/tensor.h"
+#include "keymix/nn/parameter.h"
 
 #include <span>
 #include <string>
@@ -14,18 +15,6 @@
 #include <vector>
 
 namespace keymix::nn {
-
-struct Parameter {
-  std::string name;  // full dotted name, as "blocks.0.attention.mixing"
-  Tensor tensor;     // a leaf that requires a gradient, unless it has been frozen
-};
-using ParameterList = std::vector<Parameter>;
-
-struct Buffer {
-  std::string name;
-  Tensor tensor;           // no gradient; moves and converts with the model
-  bool persistent = true;  // belongs in a checkpoint; false for what the options determine
-};
 
 // A module as it was constructed: a core shares the path of its attention, so there may be two
 // types.

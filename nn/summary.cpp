@@ -2,6 +2,7 @@
 
 #include "keymix/autograd/node.h"
 #include "keymix/core/error.h"
+#include "keymix/nn/store.h"
 #include "keymix/nn/train/progress_bar.h"
 
 #include <fmt/format.h>

@@ -17,7 +17,7 @@
 // Dv value width, M components.
 #pragma once
 
-#include "keymix/backends/backend.h"
+#include "keymix/backends/attention_kind.h"
 #include "keymix/ops/mask.h"
 
 namespace keymix {

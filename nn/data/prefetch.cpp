@@ -33,7 +33,7 @@ struct Prefetcher::State {
 };
 
 Prefetcher::Prefetcher(std::function<Made()> make, std::int64_t ahead)
-    : state_(std::make_unique<State>()) {
+    : state_(std::make_shared<State>()) {
   state_->make = std::move(make);
   state_->ahead = ahead;
 }

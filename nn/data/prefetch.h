@@ -32,7 +32,7 @@ class Prefetcher {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // shared, so that only prefetch.cpp need know what it is
 };
 
 }  // namespace keymix::data

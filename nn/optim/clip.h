@@ -3,7 +3,7 @@
 //   clip_grad_norm(model.parameters(), 1.0);  // between backward() and step()
 #pragma once
 
-#include "keymix/nn/store.h"
+#include "keymix/nn/parameter.h"
 
 namespace keymix {
 

@@ -152,19 +152,4 @@ void Optimizer::load_state_dict(const NamedTensors& dict) {
   state_ = std::move(loaded);
 }
 
-bool fused_views(std::span<ParameterState* const> states, TensorList& gradients,
-                 std::vector<OptimizerTensors>& views) {
-  const auto view_or_none = [](const Tensor& tensor) {
-    return tensor.defined() ? mut_view_of(tensor) : MutView{};
-  };
-  for (const ParameterState* state : states) {
-    const Tensor& parameter = state->parameter.tensor;
-    if (!parameter.is_contiguous()) return false;
-    gradients.push_back(parameter.grad().contiguous());
-    views.push_back({mut_view_of(parameter), view_of(gradients.back()),
-                     view_or_none(state->first_moment), view_or_none(state->second_moment)});
-  }
-  return true;
-}
-
 }  // namespace keymix::optim

@@ -11,7 +11,6 @@
 // A field that a group leaves unset is the optimiser's. Parameters without a gradient are skipped.
 #pragma once
 
-#include "keymix/backends/backend.h"
 #include "keymix/nn/module.h"
 
 #include <array>
@@ -90,10 +89,5 @@ class Optimizer {
   std::vector<ParameterGroup> groups_;
   std::vector<ParameterState> state_;
 };
-
-// The arguments of a fused kernel: false if a parameter is not contiguous. Gradients are made
-// contiguous into `gradients`, which must outlive the call.
-bool fused_views(std::span<ParameterState* const> states, TensorList& gradients,
-                 std::vector<OptimizerTensors>& views);
 
 }  // namespace keymix::optim

@@ -1,6 +1,7 @@
 #include "keymix/nn/optim/sgd.h"
 
 #include "keymix/backends/registry.h"
+#include "keymix/nn/optim/fused_views.h"
 #include "keymix/ops/composite.h"
 #include "keymix/ops/create.h"
 

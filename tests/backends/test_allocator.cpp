@@ -174,7 +174,9 @@ TEST_CASE("release_cached_memory keeps only what is in use", "[unit][cpu]") {
   const Tensor kept = ones({1000});
   { const Tensor dropped = ones({100'000}); }
   synchronize();
+#ifndef KEYMIX_SANITIZED  // there nothing is cached, so that a sanitizer sees every block's end
   CHECK(memory_stats().reserved > memory_stats().current);
+#endif
   release_cached_memory();
   CHECK(memory_stats().reserved == memory_stats().current);
   CHECK(kept.sum().item() == 1000);

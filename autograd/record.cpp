@@ -68,8 +68,10 @@ Tensor record_without_backward(std::string_view op, Tensor y, const TensorList& 
                                std::string_view reason) {
   if (anomaly_enabled()) watch(op, y, inputs);
   if (needs_recording(inputs))
-    throw Error(fmt::format("{}: has no gradient ({}); an input requires one", op, reason),
-                "detach() the input, or compute under NoGrad");
+    throw Error(
+        fmt::format("{}: has no gradient ({}); an input requires one; needed inputs that do not",
+                    op, reason),
+        "detach() the input, or compute under NoGrad");
   return y;
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "keymix/backends/registry.h"
 #include "keymix/keymix.h"
 
 using namespace keymix;

@@ -2,7 +2,7 @@
 """The ListOps classifier of the Long Range Arena in PyTorch: the peer of `examples/listops`.
 
 Trains one model on a folder with basic_train.tsv, basic_val.tsv and basic_test.tsv in the Long
-Range Arena's format, keeps the weights that are best on the development set, and prints one line of
+Range Arena's format, keeps the weights that are best on the validation set, and prints one line of
 JSON: the accuracies in percent and the median milliseconds of a training step.
 
     python3 listops_pytorch.py --data FOLDER --attention softmax --heads 8
@@ -180,7 +180,7 @@ def main():
     args = parse_arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    train, dev, test = (read_split(args.data / f"basic_{split}.tsv", args.length)
+    train, validation, test = (read_split(args.data / f"basic_{split}.tsv", args.length)
                         for split in ("train", "val", "test"))
 
     model = Classifier(args.length, attention=args.attention, heads=args.heads,
@@ -192,7 +192,7 @@ def main():
                                                    pct_start=0.1, anneal_strategy="linear")
     batches = endless_batches(len(train[1]), args.batch, torch.Generator().manual_seed(args.seed))
 
-    best = {"dev": -1.0}
+    best = {"validation": -1.0}
     times, losses = [], []
     for step in range(1, args.steps + 1):
         start = time.perf_counter()
@@ -206,12 +206,12 @@ def main():
         losses.append(loss.item())
         times.append(1000 * (time.perf_counter() - start))
         if step % args.evaluate_every == 0 or step == args.steps:
-            dev_now = accuracy(model, *dev)
+            validation_now = accuracy(model, *validation)
             print(f"step {step}/{args.steps}  loss {statistics.mean(losses):.4f}  "
-                  f"dev {dev_now:.2f} %", file=sys.stderr, flush=True)
+                  f"validation {validation_now:.2f} %", file=sys.stderr, flush=True)
             losses.clear()
-            if dev_now > best["dev"]:
-                best = {"dev": dev_now, "step": step, "weights": copy.deepcopy(model.state_dict())}
+            if validation_now > best["validation"]:
+                best = {"validation": validation_now, "step": step, "weights": copy.deepcopy(model.state_dict())}
 
     model.load_state_dict(best["weights"])
     print(json.dumps({
@@ -224,7 +224,7 @@ def main():
         "steps": args.steps,
         "threads": args.threads,
         "best_step": best["step"],
-        "dev": round(best["dev"], 2),
+        "validation": round(best["validation"], 2),
         "test": round(accuracy(model, *test), 2),
         "majority": round(100 * test[1].bincount().max().item() / len(test[1]), 2),
         "ms_per_step": round(statistics.median(times), 3),

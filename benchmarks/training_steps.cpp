@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "keymix/backends/registry.h"
 #include "keymix/keymix.h"
 
 using namespace keymix;

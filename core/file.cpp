@@ -164,8 +164,9 @@ class DescriptorSink final : public FileSink {
       data += written;
       bytes -= static_cast<std::size_t>(written);
     }
-    check(error_ == 0, "{}: cannot write '{}'; {}; the file is as it was", what_, path_,
-          system_reason(error_));
+    check(error_ == 0,
+          "{}: cannot write '{}'; {}; needed a disk that takes it; the file is as it was", what_,
+          path_, system_reason(error_));
   }
 
   const std::string& what_;
@@ -211,8 +212,8 @@ void write_file_atomically(const std::string& what, const std::string& path,
   sink.flush();
   // Each result first, then errno: the order of a call's arguments is the compiler's choice.
   const bool finished = temporary.finish_as(target.name);
-  check(finished, "{}: cannot write '{}'; {}; the file is as it was", what, path,
-        system_reason(errno));
+  check(finished, "{}: cannot write '{}'; {}; needed a disk that takes it; the file is as it was",
+        what, path, system_reason(errno));
   const bool lasting = flush_to_disk(folder.get());
   check(lasting,
         "{}: '{}' is written, but its folder cannot be flushed; {}; the new name may not outlive "

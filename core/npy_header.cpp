@@ -78,7 +78,9 @@ class DictParser {
         header.shape = tuple();
         has_shape = true;
       } else {
-        malformed(fmt::format("the key {} is unknown or repeated", in_quotes(key)));
+        malformed(fmt::format(
+            "the key {} is unknown or repeated; needed descr, fortran_order and shape, once each",
+            in_quotes(key)));
       }
       if (!take(',')) {
         expect('}');
@@ -86,7 +88,7 @@ class DictParser {
       }
     }
     skip_spaces();
-    if (at_ != text_.size()) malformed("there is more after the dict");
+    if (at_ != text_.size()) malformed("there is more after the dict; needed nothing");
     if (!descr || !has_order || !has_shape) malformed("descr, fortran_order or shape is missing");
     header.dtype = parse_descr(op_, *descr);
     return header;
@@ -122,13 +124,14 @@ class DictParser {
   std::string_view string() {
     skip_spaces();
     const char quote = at_ < text_.size() ? text_[at_] : '\0';
-    if (quote == '[') malformed("structured types are not supported");
+    if (quote == '[') malformed("it is a structured type; needed a plain one");
     if (quote != '\'' && quote != '"') malformed("a string is missing");
     const std::size_t begin = at_ + 1;
     const std::size_t end = text_.find(quote, begin);
     if (end == std::string_view::npos) malformed("a string has no end");
     const std::string_view content = text_.substr(begin, end - begin);
-    if (content.find('\\') != std::string_view::npos) malformed("a string has an escape");
+    if (content.find('\\') != std::string_view::npos)
+      malformed("a string has an escape; needed none");
     at_ = end + 1;
     return content;
   }
@@ -150,14 +153,15 @@ class DictParser {
       std::int64_t size = 0;
       const char* begin = text_.data() + at_;
       const auto [stop, error] = std::from_chars(begin, text_.data() + text_.size(), size);
-      if (error != std::errc() || size < 0) malformed("a size is not a whole number of 0 or more");
+      if (error != std::errc() || size < 0)
+        malformed("a size is malformed; needed a whole number of 0 or more");
       if (shape.ndim() == kMaxDims)
-        malformed(fmt::format("more than the {} dimensions supported", kMaxDims));
+        malformed(fmt::format("there are too many dimensions; needed at most {}", kMaxDims));
       at_ += static_cast<std::size_t>(stop - begin);
       shape.push_back(size);
       comma = take(',');
     }
-    if (shape.ndim() == 1 && !comma) malformed("the shape is a number, not a tuple");
+    if (shape.ndim() == 1 && !comma) malformed("the shape is a number; needed a tuple");
     return shape;
   }
 
@@ -178,8 +182,9 @@ NpyHeader read_npy_header(const std::string& op,
   read(start.data(), start.size());
   const std::string_view magic(start.data(), kMagic.size());
   if (magic != kMagic)
-    throw Error(fmt::format("{}: not an npy file; its first bytes are not \\x93NUMPY", op),
-                magic.starts_with("PK") ? "it begins as a zip file does: try read_npz" : "");
+    throw Error(
+        fmt::format("{}: not an npy file; it begins with other bytes; needed \\x93NUMPY", op),
+        magic.starts_with("PK") ? "it begins as a zip file does: try read_npz" : "");
   const int major = static_cast<unsigned char>(start[6]);
   const int minor = static_cast<unsigned char>(start[7]);
   check(major >= 1 && major <= 3 && minor == 0,

@@ -67,7 +67,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
   bool number_unsigned(number_unsigned_t value) override {
     if (place_ == Place::shape) {
       if (entries.back().shape.size() == kMaxDims)
-        return wrong(fmt::format("tensor {} has more dimensions than the {} supported",
+        return wrong(fmt::format("tensor {} has too many dimensions; needed at most {}",
                                  in_quotes(entries.back().name), kMaxDims));
       entries.back().shape.push_back(value);
     } else if (place_ == Place::offsets && entries.back().offsets.size() < 2) {
@@ -106,18 +106,20 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
   bool key(string_t& key) override {
     std::set<std::string>& known = place_ == Place::top ? names_ : keys_;
     if (place_ == Place::metadata ? metadata.count(key) : !known.insert(key).second)
-      return wrong(fmt::format("the key {} appears twice", in_quotes(key)));
+      return wrong(fmt::format("the key {} appears twice; needed every key once", in_quotes(key)));
     key_ = std::move(key);
     if (place_ == Place::tensor && key_ != "dtype" && key_ != "shape" && key_ != "data_offsets")
-      return wrong(fmt::format("tensor {} has an unknown field {}", in_quotes(entries.back().name),
-                               in_quotes(key_)));
+      return wrong(
+          fmt::format("tensor {} has an unknown field {}; needed dtype, shape and data_offsets",
+                      in_quotes(entries.back().name), in_quotes(key_)));
     return true;
   }
 
   bool end_object() override {
     if (place_ == Place::tensor && (keys_.size() != 3 || entries.back().offsets.size() != 2))
-      return wrong(fmt::format("tensor {} lacks its dtype, its shape or its two data_offsets",
-                               in_quotes(entries.back().name)));
+      return wrong(fmt::format(
+          "tensor {} lacks its dtype, its shape or its two data_offsets; needed all of them",
+          in_quotes(entries.back().name)));
     place_ = place_ == Place::top ? Place::outside : Place::top;
     return true;
   }
@@ -139,7 +141,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
 
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
-    return wrong(fmt::format("it is not valid JSON at byte {}", position));
+    return wrong(fmt::format("it is not valid JSON at byte {}; needed a JSON object", position));
   }
 
  private:
@@ -153,14 +155,17 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
   bool unexpected(std::string_view what) {
     switch (place_) {
       case Place::outside:
-        return wrong(fmt::format("it is {}, not an object", what));
+        return wrong(fmt::format("it is {}; needed an object", what));
       case Place::top:
-        return wrong(fmt::format("the value of {} is {}", in_quotes(key_), what));
+        return wrong(fmt::format("the value of {} is {}; needed an object", in_quotes(key_), what));
       case Place::metadata:
-        return wrong(fmt::format("the metadata {} is {}, not a string", in_quotes(key_), what));
+        return wrong(fmt::format("the metadata {} is {}; needed a string", in_quotes(key_), what));
       default:
-        return wrong(
-            fmt::format("tensor {} has {} in its {}", in_quotes(entries.back().name), what, key_));
+        return wrong(fmt::format("tensor {} has {} in its {}; needed {}",
+                                 in_quotes(entries.back().name), what, key_,
+                                 key_ == "dtype"   ? "a string"
+                                 : key_ == "shape" ? "a list of whole numbers"
+                                                   : "a list of two whole numbers"));
     }
   }
 
@@ -178,19 +183,19 @@ std::span<const std::byte> header_bytes(const std::string& op, std::span<const s
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);
   const std::uint64_t most = std::min<std::uint64_t>(file.size() - kLengthBytes, kMaxHeaderBytes);
-  check(length <= most, "{}: the header's length is wrong; got {} bytes; this file has room for {}",
-        op, length, most);
+  check(length <= most, "{}: the header's length is wrong; got {} bytes; needed at most {}", op,
+        length, most);
   return file.subspan(kLengthBytes, length);
 }
 
 HeaderReader parse_header(const std::string& op, std::span<const std::byte> bytes) {
   const char* begin = reinterpret_cast<const char*>(bytes.data());
   const char* end = begin + bytes.size();
-  check(begin != end && *begin == '{', "{}: the header is malformed; it does not start with '{{'",
-        op);
+  check(begin != end && *begin == '{',
+        "{}: the header is malformed; it does not start with '{{'; needed a JSON object", op);
   // The JSON library takes a NUL for the end of its input and would ignore what follows.
-  check(std::find(begin, end, '\0') == end, "{}: the header is malformed; it contains a NUL byte",
-        op);
+  check(std::find(begin, end, '\0') == end,
+        "{}: the header is malformed; it contains a NUL byte; needed text", op);
   HeaderReader header;
   const bool valid = nlohmann::json::sax_parse(begin, end, &header);
   check(valid, "{}: the header is malformed; {}", op, header.fault());
@@ -207,7 +212,8 @@ void check_offsets(const std::string& op, std::vector<Entry>& entries, std::uint
     const std::uint64_t begin = entry.offsets[0], end = entry.offsets[1];
     const std::string name = in_quotes(entry.name);
     check(begin <= end && end <= data_bytes,
-          "{}: tensor {} lies outside the file; got data_offsets [{}, {}]; the data has {} bytes",
+          "{}: tensor {} lies outside the file; got data_offsets [{}, {}]; needed two within the "
+          "{} bytes of data",
           op, name, begin, end, data_bytes);
     check(begin >= at, "{}: tensor {} overlaps another; its data_offsets are [{}, {}]; needed {}",
           op, name, begin, end, at);
@@ -216,9 +222,8 @@ void check_offsets(const std::string& op, std::vector<Entry>& entries, std::uint
     at = end;
   }
   check(at == data_bytes,
-        "{}: the tensors do not fill the file; got {} bytes of tensors; the data "
-        "has {}",
-        op, at, data_bytes);
+        "{}: the tensors do not fill the file; got {} bytes of tensors; needed {}", op, at,
+        data_bytes);
 }
 
 Tensor make_entry(const std::string& op, const std::shared_ptr<const MappedFile>& file,
@@ -275,7 +280,7 @@ std::string make_header(const std::string& op, const NamedTensors& tensors,
     check_writable_tensor(op, "tensor " + in_quotes(name), tensor);
     const std::int64_t bytes = *byte_count(tensor.shape(), tensor.dtype());
     check(bytes <= std::numeric_limits<std::int64_t>::max() - at,
-          "{}: the tensors have more bytes than a file can hold", op);
+          "{}: the tensors have too many bytes; needed fewer than 2^63", op);
     const DType dtype = tensor.dtype();
     const auto known = std::find_if(kDTypeNames.begin(), kDTypeNames.end(),
                                     [&](const DTypeName& d) { return d.dtype == dtype; });
@@ -335,8 +340,8 @@ void verify_checksum(const std::string& op, std::span<const std::byte> file,
   crc.add(file.data() + after, file.size() - after);
   const std::string_view wanted = text.substr(place, kChecksumZeros.size());
   check(crc.digits() == wanted,
-        "{}: the file is damaged; its bytes have the checksum {}; it says {}", op, crc.digits(),
-        in_quotes(wanted));
+        "{}: the file is damaged; its bytes have the checksum {}; needed {}, as it says", op,
+        crc.digits(), in_quotes(wanted));
 }
 
 }  // namespace

@@ -83,8 +83,8 @@ std::uint32_t Dims::mask(std::string_view op, int ndim) const {
   std::uint32_t mask = 0;
   for (int dim : dims_) {
     const std::uint32_t bit = 1u << normalize_dim(op, dim, ndim);
-    check(!(mask & bit), "{}: dimension {} is listed twice; every dimension may appear once", op,
-          dim);
+    check(!(mask & bit), "{}: dimension {} is listed twice; needed every dimension at most once",
+          op, dim);
     mask |= bit;
   }
   return mask;

@@ -52,8 +52,8 @@ bool Tensor::is_contiguous() const {
 }
 
 const void* Tensor::host_data(DType wanted) const {
-  check(wanted == dtype(), "data: asked for {} elements; the tensor holds {}", to_string(wanted),
-        to_string(dtype()));
+  check(wanted == dtype(), "data: asked for {} elements; needed {}, which the tensor holds",
+        to_string(wanted), to_string(dtype()));
   check(device().kind == DeviceKind::cpu,
         "data: the memory is on {}; host access needs a CPU tensor (use .to(cpu()))",
         to_string(device()));

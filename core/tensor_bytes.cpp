@@ -117,7 +117,7 @@ void check_writable_tensor(const std::string& op, const std::string& what, const
         "{}: {} is on {}; needed a CPU tensor (use .to(cpu()))", op, what,
         to_string(tensor.device()));
   check(byte_count(tensor.shape(), tensor.dtype()).has_value(),
-        "{}: {} of shape {} has more bytes than a file can hold", op, what, tensor.shape());
+        "{}: {} of shape {} has too many bytes; needed fewer than 2^63", op, what, tensor.shape());
 }
 
 void write_elements(FileSink& sink, const Tensor& tensor) {

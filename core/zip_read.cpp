@@ -29,8 +29,9 @@ class Bytes {
 
   std::span<const std::byte> part(std::uint64_t at, std::uint64_t length) const {
     check(at <= bytes_.size() && length <= bytes_.size() - at,
-          "{}: the zip file is damaged; it refers to {} bytes at {}; it has {}", op_, length, at,
-          bytes_.size());
+          "{}: the zip file is damaged; it refers to {} bytes at {}; needed a place within its {} "
+          "bytes",
+          op_, length, at, bytes_.size());
     return bytes_.subspan(at, length);
   }
 
@@ -89,7 +90,8 @@ Directory find_directory(const std::string& op, const Bytes& file) {
     const std::uint64_t record = file.number<std::uint64_t>(end_record - zip::kLocatorBytes + 8);
     check(file.number<std::uint32_t>(record) == zip::kEnd64Signature &&
               record + zip::kEnd64Bytes + zip::kLocatorBytes == end_record,
-          "{}: the zip file is damaged; its zip64 end record is not at {}", op, record);
+          "{}: the zip file is damaged; its zip64 end record is missing; needed one at {}", op,
+          record);
     disks = file.number<std::uint32_t>(record + 16) | file.number<std::uint32_t>(record + 20);
     directory.entries = file.number<std::uint64_t>(record + 32);
     size = file.number<std::uint64_t>(record + 40);
@@ -98,8 +100,9 @@ Directory find_directory(const std::string& op, const Bytes& file) {
   }
   check(disks == 0, "{}: it is part of a zip file of several disks; needed a whole one", op);
   check(size <= directory.end && directory.begin == directory.end - size,
-        "{}: the zip file is damaged; its directory of {} bytes at {} does not end at {}", op, size,
-        directory.begin, directory.end);
+        "{}: the zip file is damaged; its directory of {} bytes at {} ends elsewhere; needed its "
+        "end at {}",
+        op, size, directory.begin, directory.end);
   return directory;
 }
 
@@ -130,12 +133,15 @@ void read_zip64_fields(const std::string& op, const Bytes& extra, DirectoryEntry
     }
     at += 4 + length;
   }
-  fail("{}: the zip file is damaged; {} lacks its zip64 sizes", op, in_quotes(entry.member.name));
+  fail(
+      "{}: the zip file is damaged; {} lacks its zip64 sizes; needed those that its entry leaves "
+      "to them",
+      op, in_quotes(entry.member.name));
 }
 
 DirectoryEntry read_entry(const std::string& op, const Bytes& file, std::uint64_t at) {
   check(file.number<std::uint32_t>(at) == zip::kEntrySignature,
-        "{}: the zip file is damaged; no directory entry at {}", op, at);
+        "{}: the zip file is damaged; a directory entry is missing; needed one at {}", op, at);
   DirectoryEntry entry;
   entry.flags = file.number<std::uint16_t>(at + 8);
   entry.method = file.number<std::uint16_t>(at + 10);
@@ -162,19 +168,21 @@ void locate(const std::string& op, const Bytes& file, DirectoryEntry& entry) {
         "{} is compressed by method {}; needed 0 (stored) or 8 (deflate)", where, entry.method);
   member.deflated = entry.method == zip::kDeflated;
   check(file.number<std::uint32_t>(entry.offset) == zip::kLocalSignature,
-        "{} is damaged; no local header at {}", where, entry.offset);
+        "{} is damaged; its local header is missing; needed one at {}", where, entry.offset);
   const std::uint64_t name_length = file.number<std::uint16_t>(entry.offset + 26);
   const std::uint64_t extra_length = file.number<std::uint16_t>(entry.offset + 28);
   check(file.text(entry.offset + zip::kLocalBytes, name_length) == member.name,
-        "{} is damaged; its local header has another name", where);
+        "{} is damaged; its local header has another name; needed the directory's", where);
   const std::uint64_t data_at = entry.offset + zip::kLocalBytes + name_length + extra_length;
   member.stored = file.part(data_at, entry.stored_size);
   if (member.deflated)
     check(member.size / kMostInflation <= entry.stored_size,
-          "{} is damaged; {} bytes cannot inflate to {}", where, entry.stored_size, member.size);
+          "{} is damaged; {} bytes cannot inflate to {}; needed at most 1032 times as many", where,
+          entry.stored_size, member.size);
   else
-    check(member.size == entry.stored_size, "{} is damaged; it is stored, yet {} bytes take {}",
-          where, member.size, entry.stored_size);
+    check(member.size == entry.stored_size,
+          "{} is damaged; it is stored, yet {} bytes take {}; needed as many as they are", where,
+          member.size, entry.stored_size);
 }
 
 // Members that share bytes are how a small file inflates without bound.
@@ -209,7 +217,8 @@ std::vector<ZipMember> read_zip_directory(const std::string& op, std::span<const
     entries.push_back(std::move(entry));
   }
   check(at == directory.end && entries.size() == directory.entries,
-        "{}: the zip file is damaged; its directory has {} entries up to {}; it says {} up to {}",
+        "{}: the zip file is damaged; its directory has {} entries up to {}; needed {} up to {}, "
+        "as it says",
         op, entries.size(), at, directory.entries, directory.end);
   check_disjoint(op, entries, bytes.data(), directory);
 
@@ -273,8 +282,8 @@ void ZipMemberReader::read(void* data, std::size_t bytes) {
     const std::size_t step = std::min(bytes, kStep);
     if (inflater_)
       check(inflater_->inflate_some(to, step) == step,
-            "{}: the compressed data is damaged near byte {} of {}", op_, member_.size - left_,
-            member_.size);
+            "{}: the compressed data is damaged near byte {} of {}; needed a deflate stream", op_,
+            member_.size - left_, member_.size);
     else
       std::memcpy(to, member_.stored.data() + (member_.size - left_), step);
     crc_ = static_cast<std::uint32_t>(crc32_z(crc_, reinterpret_cast<const Bytef*>(to), step));

@@ -37,3 +37,23 @@ echo "Backend methods: $(grep -c . <<<"$virtual"), of which $(grep -c '{ return 
 echo "Public functions and methods of tensors: $(cat core/tensor.h ops/[a-z]*.h |
   grep -oE '^ {0,2}(const |static )?(Tensor|TensorList|std::[a-z_:<>]+|void|bool|double|T|Shape|DType|auto|SortResult)&? [a-z_0-9]+\(' |
   sed -E 's/.* ([a-z_0-9]+)\($/\1/' | sort -u | grep -c .) names"
+
+# Six or more lines in a row, blank ones and comments aside, that stand word for word in two places.
+echo
+echo 'Places that repeat each other, and from which line on:'
+for room in "${rooms[@]}" tests benchmarks; do sources "$room"; done | xargs awk '
+  FNR == 1 { filled = 0 }
+  { text = $0; sub(/^[ \t]+/, "", text) }
+  text ~ /^($|\/\/|#include|using |namespace|}  \/\/ namespace)/ { next }
+  {
+    ++filled; line[filled] = text; number[filled] = FNR
+    if (filled < 6) next
+    window = line[filled]
+    for (i = filled - 5; i < filled; ++i) window = window "\n" line[i]
+    if (!(window in seen)) { seen[window] = FILENAME ":" number[filled - 5]; next }
+    split(seen[window], place, ":")
+    pair = place[1] " " FILENAME
+    if (!(pair in runs)) first[pair] = "- `" seen[window] "` and `" FILENAME ":" number[filled - 5] "`"
+    runs[pair] = 1
+  }
+  END { for (pair in runs) { print first[pair]; ++pairs }; print pairs + 0 " pairs of files" }' | sort

@@ -92,8 +92,8 @@ template <typename T>
 T Tensor::item() const {
   T result{};
   visit_single(*this, [&](auto value) {
-    check(representable<T>(value), "item: {} does not fit; the tensor is {}; asked for {}", value,
-          to_string(dtype()), to_string(dtype_of<T>));
+    check(representable<T>(value), "item: {} does not fit; the tensor is {}; needed a value of {}",
+          value, to_string(dtype()), to_string(dtype_of<T>));
     result = static_cast<T>(value);
   });
   return result;

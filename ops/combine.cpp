@@ -78,8 +78,8 @@ TensorList split(const Tensor& x, const std::vector<std::int64_t>& sizes, int di
     check(size >= 0, "split: negative size {}; needed 0 or more", size);
     total += size;
   }
-  check(total == x.shape()[d], "split: the sizes add up to {}; dimension {} of {} has {}", total, d,
-        x.shape(), x.shape()[d]);
+  check(total == x.shape()[d], "split: the sizes add up to {}; dimension {} of {} needs {}", total,
+        d, x.shape(), x.shape()[d]);
   TensorList parts;
   std::int64_t start = 0;
   for (std::int64_t size : sizes) {

@@ -84,8 +84,8 @@ void check_sizes(const Equation& equation, const TensorList& operands) {
     const std::string& letters = equation.inputs[k];
     const Shape& shape = operands[k].shape();
     check(shape.ndim() == static_cast<int>(letters.size()),
-          "einsum: operand {} is {}; its letters \"{}\" are for {} dimensions, it has {}", k, shape,
-          letters, letters.size(), shape.ndim());
+          "einsum: operand {} does not fit its letters \"{}\"; got {}; needed {} dimensions", k,
+          letters, shape, letters.size());
     for (int d = 0; d < shape.ndim(); ++d) {
       const char letter = letters[static_cast<std::size_t>(d)];
       const auto [found, is_new] = size_of_letter.try_emplace(letter, shape[d]);

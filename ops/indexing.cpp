@@ -80,7 +80,7 @@ TensorList mask_coordinates(std::string_view op, const Tensor& mask) {
 
 Tensor normalized_index(std::string_view op, const Tensor& index, std::int64_t size) {
   check(index.dtype() == int32 || index.dtype() == int64,
-        "{}: an index tensor must be int32, int64 or bool; got {}", op, to_string(index.dtype()));
+        "{}: an index tensor of {}; needed int32, int64 or bool", op, to_string(index.dtype()));
   const Tensor wide = index.to(int64);
   const Tensor from_start = where(wide < 0, wide + size, wide);
   const std::int64_t bad = detail::backend_of(wide).first_index_outside(view_of(from_start), size);
@@ -205,16 +205,18 @@ Tensor& Tensor::index_put_(const std::vector<IndexItem>& items, const Tensor& va
   if (is_view) {
     Tensor target = plan.view;
     check(broadcast_shapes("index_put_", target.shape(), values.shape()) == target.shape(),
-          "index_put_: values {} do not broadcast to the {} picked elements", values.shape(),
-          target.shape());
+          "index_put_: values {} do not broadcast to the picked elements; needed {}, or what "
+          "broadcasts to it",
+          values.shape(), target.shape());
     target.copy_(values);
     return *this;
   }
   const Tensor positions =
       pick("index_put_", make_plan("index_put_", storage_positions(*this), items));
   check(broadcast_shapes("index_put_", positions.shape(), values.shape()) == positions.shape(),
-        "index_put_: values {} do not broadcast to the {} picked elements", values.shape(),
-        positions.shape());
+        "index_put_: values {} do not broadcast to the picked elements; needed {}, or what "
+        "broadcasts to it",
+        values.shape(), positions.shape());
   if (positions.numel() == 0) return *this;
   const Tensor flat = positions.reshape({positions.numel()});
   const std::int64_t extent = static_cast<std::int64_t>(flat.max().item<std::int64_t>()) + 1;

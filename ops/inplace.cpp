@@ -18,8 +18,9 @@ Tensor copied(std::string_view op, const Tensor& x) {
 void update(const char* op, BinaryOp code, Tensor& target, const Tensor& operand) {
   detail::check_same_device(op, {target, operand});
   check(broadcast_shapes(op, target.shape(), operand.shape()) == target.shape(),
-        "{}: {} does not broadcast to the target {}; an in-place op cannot grow its target", op,
-        operand.shape(), target.shape());
+        "{}: {} does not broadcast to the target {}; needed one that does: an in-place op cannot "
+        "grow its target",
+        op, operand.shape(), target.shape());
   const DType common = promote(target.dtype(), operand.dtype());
   check(is_floating(target.dtype()) || !is_floating(common),
         "{}: the result is {}; the target holds {}; needed a floating target", op,
@@ -67,7 +68,8 @@ Tensor& Tensor::fill_(Scalar value) {
 
 Tensor& Tensor::copy_(const Tensor& source) {
   check(broadcast_shapes("copy_", shape(), source.shape()) == shape(),
-        "copy_: {} does not broadcast to the target {}; an in-place op cannot grow its target",
+        "copy_: {} does not broadcast to the target {}; needed one that does: an in-place op "
+        "cannot grow its target",
         source.shape(), shape());
   autograd::begin_inplace("copy_", *this, {source});
   NoGrad no_grad;
@@ -84,8 +86,8 @@ Tensor& Tensor::masked_fill_(const Tensor& mask, Scalar value) {
         to_string(mask.dtype()));
   detail::check_same_device("masked_fill_", {*this, mask});
   check(broadcast_shapes("masked_fill_", shape(), mask.shape()) == shape(),
-        "masked_fill_: mask {} does not broadcast to the target {}; an in-place op cannot grow its "
-        "target",
+        "masked_fill_: mask {} does not broadcast to the target {}; needed one that does: an "
+        "in-place op cannot grow its target",
         mask.shape(), shape());
   autograd::begin_inplace("masked_fill_", *this);
   Tensor fill = allocate("masked_fill_", {}, dtype(), device());  // cast as fill_ casts

@@ -15,9 +15,10 @@ Shape batch_of(const Tensor& x) {
 
 [[noreturn]] void fail_inner(const Tensor& a, const Tensor& b, std::int64_t ka, std::int64_t kb) {
   const bool rows_meet_rows = a.size(-1) == b.size(-1);
-  throw Error(fmt::format("matmul: inner dimensions differ: a is {}, b is {} ({} vs {})", a.shape(),
-                          b.shape(), ka, kb),
-              rows_meet_rows ? "for q·kᵀ use matmul(q, k.transpose(-2, -1))" : "");
+  throw Error(
+      fmt::format("matmul: inner dimensions differ; got {} and {}; needed equal ones ({} vs {})",
+                  a.shape(), b.shape(), ka, kb),
+      rows_meet_rows ? "for q·kᵀ use matmul(q, k.transpose(-2, -1))" : "");
 }
 
 // Operands of at least two dimensions, one dtype.

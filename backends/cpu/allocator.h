@@ -5,6 +5,7 @@
 // Under AddressSanitizer every call goes through to the system: a cache would hide overflows.
 #pragma once
 
+#include "keymix/backends/memory.h"
 #include "keymix/core/storage.h"
 
 #include <array>

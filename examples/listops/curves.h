@@ -9,7 +9,7 @@
 
 namespace listops {
 
-// Mean loss beside dev accuracy, over the steps, one colour per model and a dashed line at
+// Mean loss beside validation accuracy, over the steps, one colour per model and a dashed line at
 // `majority` percent.
 std::vector<keymix::train::Plot> curves(const std::vector<Result>& results, double majority);
 

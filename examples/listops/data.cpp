@@ -162,7 +162,7 @@ void write_splits(const std::string& folder, const Splits& splits) {
   keymix::check(!error, "write_listops: cannot make folder '{}'; {}; needed a place to write to",
                 folder, error.message());
   write_file(split_path(folder, "train"), splits.train);
-  write_file(split_path(folder, "val"), splits.dev);
+  write_file(split_path(folder, "val"), splits.validation);
   write_file(split_path(folder, "test"), splits.test);
 }
 

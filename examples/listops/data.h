@@ -21,7 +21,7 @@ struct Example {
 using Dataset = std::vector<Example>;
 
 struct Splits {
-  Dataset train, dev, test;
+  Dataset train, validation, test;
 };
 
 struct ReadOptions {

@@ -152,20 +152,21 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
       metrics.loss(result.loss.back(), rates.lr, times.back());
     }
     if (step % options.evaluate_every == 0 || last) {
-      result.dev.push_back({step, accuracy(model, data.dev, options.batch)});
-      metrics.evaluation(result.dev.back());
-      if (result.best_step == 0 || result.dev.back().value > result.best_dev) {
-        result.best_dev = result.dev.back().value;
+      result.validation.push_back({step, accuracy(model, data.validation, options.batch)});
+      metrics.evaluation(result.validation.back());
+      if (result.best_step == 0 || result.validation.back().value > result.best_validation) {
+        result.best_validation = result.validation.back().value;
         result.best_step = step;
         best.keep();
       }
     }
     if (bar.due(step)) {
-      const std::string dev =
-          result.dev.empty() ? "  – " : fmt::format("{:4.1f}", result.dev.back().value);
+      const std::string validation = result.validation.empty()
+                                         ? "  – "
+                                         : fmt::format("{:4.1f}", result.validation.back().value);
       bar.draw(
           step,
-          fmt::format("loss {:.2f}  dev {} %  {:>6} tok/s", running.smooth, dev,
+          fmt::format("loss {:.2f}  validation {} %  {:>6} tok/s", running.smooth, validation,
                       train::grouped(std::llround(1e3 * static_cast<double>(symbols) / total_ms))));
     }
   }

@@ -21,17 +21,17 @@ struct Result {
   double attention_mflop = 0;     // of the attention's products, per training step
   double ms_per_step = 0;         // median
   double peak_mb = 0;             // largest sum of live tensors, in 10^6 bytes
-  std::int64_t best_step = 0;     // after which dev accuracy was best
-  double best_dev = 0, test = 0;  // percent, with those weights
+  std::int64_t best_step = 0;     // after which validation accuracy was best
+  double best_validation = 0, test = 0;  // percent, with those weights
   std::vector<Point> loss = {};   // mean over the steps since the point before
-  std::vector<Point> dev = {};    // percent
+  std::vector<Point> validation = {};  // percent
 };
 
 // Percent of the examples whose value the model finds. Leaves the model in training mode.
 double accuracy(keymix::nn::Classifier& model, const Dataset& dataset, std::int64_t batch_size);
 
-// Trains, evaluates every evaluate_every steps and after the last, and tests the weights that were best
-// on the development set. The losses depend on model, data and options alone. Shows progress on
+// Trains, evaluates every evaluate_every steps and after the last, and tests the weights that were
+// best on the validation set. The losses depend on model, data and options alone. Shows progress on
 // `progress` and writes metrics.jsonl into `folder`, which must exist. Throws keymix::Error when
 // the loss stops being finite or a file can't be written.
 Result train(const ModelOptions& model, const Splits& data, const TrainOptions& options,

@@ -36,7 +36,7 @@ void check_setting(const TreeOptions& trees, const SplitSizes& sizes) {
                 trees.list_probability);
   keymix::check(trees.patience >= 1,
                 "generate: no draws allowed; got patience {}; needed at least 1", trees.patience);
-  for (const std::int64_t size : {sizes.train, sizes.dev, sizes.test})
+  for (const std::int64_t size : {sizes.train, sizes.validation, sizes.test})
     keymix::check(size >= 0 && size <= kMostTrees,
                   "generate: split size out of range; got {}; needed 0 to {}", size, kMostTrees);
 }
@@ -69,7 +69,7 @@ Setting lra_setting() { return {}; }
 
 Setting short_setting() {
   return {.trees = {.max_depth = 4, .max_args = 5, .min_length = 5, .max_length = 32},
-          .sizes = {.train = 20'000, .dev = 2'000, .test = 2'000}};
+          .sizes = {.train = 20'000, .validation = 2'000, .test = 2'000}};
 }
 
 Draw draw_tree(const TreeOptions& options, keymix::Generator& rng, Tokens& tokens) {
@@ -105,7 +105,7 @@ Splits generate(const Setting& setting, std::uint64_t seed) {
   check_setting(setting.trees, sizes);
   keymix::Generator rng(seed);
   std::vector<Tokens> trees =
-      distinct_trees(setting.trees, sizes.train + sizes.dev + sizes.test, rng);
+      distinct_trees(setting.trees, sizes.train + sizes.validation + sizes.test, rng);
   shuffle(trees, rng);
 
   auto next = trees.begin();
@@ -120,7 +120,7 @@ Splits generate(const Setting& setting, std::uint64_t seed) {
   };
   Splits splits;
   splits.train = take(sizes.train);
-  splits.dev = take(sizes.dev);
+  splits.validation = take(sizes.validation);
   splits.test = take(sizes.test);
   return splits;
 }

@@ -21,7 +21,7 @@ struct TreeOptions {
 };
 
 struct SplitSizes {
-  std::int64_t train = 96'000, dev = 2'000, test = 2'000;
+  std::int64_t train = 96'000, validation = 2'000, test = 2'000;
 };
 
 struct Setting {

@@ -54,7 +54,7 @@ void run(const listops::Options& options, const listops::Splits& data) {
     results.push_back(listops::train(model, data, options.training, model_folder(options, model)));
   fmt::print("\n{}\n", listops::result_table(results, data));
 
-  const double majority = listops::majority_accuracy(data.dev);
+  const double majority = listops::majority_accuracy(data.validation);
   const std::string problem = listops::draw_curves(results, majority, options.out);
   const std::string curves =
       problem.empty() ? options.out + "/curves.png" : fmt::format("not drawn: {}", problem);

@@ -51,14 +51,15 @@ void Metrics::loss(const Point& mean, double lr, double ms) {
           .dump());
 }
 
-void Metrics::evaluation(const Point& dev) {
-  write_line(Json{{"event", "eval"}, {"step", dev.step}, {"dev", dev.value}}.dump());
+void Metrics::evaluation(const Point& validation) {
+  write_line(
+      Json{{"event", "eval"}, {"step", validation.step}, {"validation", validation.value}}.dump());
 }
 
 void Metrics::result(const Result& result) {
   write_line(Json{{"event", "result"},
                   {"best_step", result.best_step},
-                  {"dev", result.best_dev},
+                  {"validation", result.best_validation},
                   {"test", result.test},
                   {"attention_mflop_per_step", result.attention_mflop},
                   {"ms_per_step", result.ms_per_step},

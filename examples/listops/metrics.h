@@ -2,7 +2,7 @@
 //
 //   start    the model and how it is trained
 //   loss     step, mean loss since the line before, learning rate, milliseconds of this step
-//   eval     step, dev accuracy in percent
+//   eval     step, validation accuracy in percent
 //   result   what the table shows
 #pragma once
 
@@ -22,7 +22,7 @@ class Metrics {
 
   void start(const Result& model, const TrainOptions& options);
   void loss(const Point& mean, double lr, double ms);
-  void evaluation(const Point& dev);
+  void evaluation(const Point& validation);
   void result(const Result& result);
 
  private:

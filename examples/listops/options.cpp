@@ -93,7 +93,7 @@ void add_data_flags(CLI::App& app, Flags& flags) {
   add("--data", data.folder, "read basic_train.tsv, basic_val.tsv and basic_test.tsv from a folder",
       "FOLDER");
   add("--train", data.train, "read training trees from a file, in either published form", "FILE");
-  add("--dev", data.dev, "… and development trees", "FILE");
+  add("--validation", data.validation, "… and validation trees", "FILE");
   add("--test", data.test, "… and test trees", "FILE");
   add("--max-length", flags.max_length, "longest tree, in symbols; all are padded to it", "N")
       ->default_str(std::to_string(flags.classifier.max_length));
@@ -107,7 +107,7 @@ void add_data_flags(CLI::App& app, Flags& flags) {
   TreeOptions& trees = data.setting.trees;
   SplitSizes& sizes = data.setting.sizes;
   generated("--train-examples", sizes.train, "distinct trees to train on");
-  generated("--dev-examples", sizes.dev, "… to choose the best weights by");
+  generated("--validation-examples", sizes.validation, "… to choose the best weights by");
   generated("--test-examples", sizes.test, "… to test those on");
   generated("--min-length", trees.min_length, "shortest tree, in symbols");
   generated("--max-depth", trees.max_depth, "deepest tree");
@@ -138,7 +138,7 @@ void add_model_flags(CLI::App& app, Flags& flags) {
   add("--layers", classifier.layers, "transformer blocks", "N");
   add("--width", classifier.width, "features per position", "N");
   add("--head-dim", flags.head_dim, "features per head", "N");
-  add("--mlp", classifier.mlp, "hidden features of the feed-forward parts", "N");
+  add("--hidden", classifier.hidden, "hidden features of the feed-forward parts", "N");
   add("--positions", flags.positions, "learned or sinusoidal", "KIND");
   add("--dropout", classifier.dropout, "probability of dropping a feature", "P");
   add("--attention-dropout", classifier.attention_dropout,
@@ -173,23 +173,24 @@ void check_data(const CLI::App& app, Flags& flags) {
   DataOptions& data = flags.options.data;
   const auto given = [&](const char* flag) { return app.count(flag) > 0; };
   // An empty path would read as no path.
-  for (const char* flag : {"--data", "--train", "--dev", "--test", "--write-data", "--out"})
+  for (const char* flag : {"--data", "--train", "--validation", "--test", "--write-data", "--out"})
     keymix::check(!given(flag) || !app.get_option(flag)->as<std::string>().empty(),
                   "{}: no path; got ''; needed a file or folder", flag);
-  const int files = given("--train") + given("--dev") + given("--test");
-  keymix::check(files == 0 || files == 3,
-                "--train, --dev, --test: files are missing; got {} of them; needed all three",
-                files);
+  const int files = given("--train") + given("--validation") + given("--test");
+  keymix::check(
+      files == 0 || files == 3,
+      "--train, --validation, --test: files are missing; got {} of them; needed all three", files);
   keymix::check(files == 0 || !given("--data"),
                 "--data: two sources; got files beside the folder; needed one of them");
-  for (const char* flag : {"--train-examples", "--dev-examples", "--test-examples", "--min-length",
-                           "--max-depth", "--max-args", "--data-seed"})
+  for (const char* flag : {"--train-examples", "--validation-examples", "--test-examples",
+                           "--min-length", "--max-depth", "--max-args", "--data-seed"})
     keymix::check(data.generated() || !given(flag),
                   "{}: no effect; got files to read; needed generated data", flag);
   for (const char* flag : {"--truncate", "--no-verify"})
-    keymix::check(!data.generated() || !given(flag),
-                  "{}: no effect; got generated data; needed --data, or --train, --dev and --test",
-                  flag);
+    keymix::check(
+        !data.generated() || !given(flag),
+        "{}: no effect; got generated data; needed --data, or --train, --validation and --test",
+        flag);
 
   TreeOptions& trees = data.setting.trees;
   if (flags.max_length) {
@@ -200,7 +201,7 @@ void check_data(const CLI::App& app, Flags& flags) {
   data.read.verify = !flags.no_verify;
   data.seed = flags.data_seed.value_or(flags.options.training.seed);
   check_range("--train-examples", data.setting.sizes.train, 1, kMostSteps);
-  check_range("--dev-examples", data.setting.sizes.dev, 1, kMostSteps);
+  check_range("--validation-examples", data.setting.sizes.validation, 1, kMostSteps);
   check_range("--test-examples", data.setting.sizes.test, 1, kMostSteps);
   check_range("--max-depth", trees.max_depth, 1, kMostLength);
   check_range("--max-args", trees.max_args, 2, kMostLength);
@@ -229,7 +230,7 @@ void check_classifier(Flags& flags) {
   check_range("--layers", classifier.layers, 1, 1'000);
   check_range("--width", classifier.width, 1, kMostWidth);
   check_range("--head-dim", flags.head_dim, 1, kMostWidth);
-  check_range("--mlp", classifier.mlp, 1, kMostWidth);
+  check_range("--hidden", classifier.hidden, 1, kMostWidth);
   classifier.head_dim = flags.head_dim;
   classifier.positions =
       std::array{nn::learned,
@@ -353,7 +354,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
 Splits load_data(const DataOptions& options) {
   if (!options.folder.empty()) return read_splits(options.folder, options.read);
   if (!options.train.empty())
-    return {read_file(options.train, options.read), read_file(options.dev, options.read),
+    return {read_file(options.train, options.read), read_file(options.validation, options.read),
             read_file(options.test, options.read)};
   return generate(options.setting, options.seed);
 }

@@ -14,7 +14,7 @@ namespace listops {
 // Where the trees come from: a folder, three files, or the generator.
 struct DataOptions {
   std::string folder;  // with basic_train.tsv, basic_val.tsv and basic_test.tsv
-  std::string train, dev, test;
+  std::string train, validation, test;
   ReadOptions read;  // for either; max_length is also what all are padded to
   Setting setting;
   std::uint64_t seed = 1;

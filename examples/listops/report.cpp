@@ -23,7 +23,7 @@ std::size_t columns(const std::string& text) {
 
 std::string describe_data(const Splits& data, const DataOptions& options) {
   std::size_t shortest = std::numeric_limits<std::size_t>::max(), longest = 0;
-  for (const Dataset* dataset : {&data.train, &data.dev, &data.test})
+  for (const Dataset* dataset : {&data.train, &data.validation, &data.test})
     for (const Example& example : *dataset) {
       shortest = std::min(shortest, example.tokens.size());
       longest = std::max(longest, example.tokens.size());
@@ -32,9 +32,9 @@ std::string describe_data(const Splits& data, const DataOptions& options) {
       options.generated() ? fmt::format("generated (seed {})", options.seed)
       : !options.folder.empty()
           ? fmt::format("from {}", options.folder)
-          : fmt::format("from {}, {}, {}", options.train, options.dev, options.test);
-  return fmt::format("{} train / {} dev / {} test trees of {}–{} symbols, {}",
-                     grouped(std::ssize(data.train)), grouped(std::ssize(data.dev)),
+          : fmt::format("from {}, {}, {}", options.train, options.validation, options.test);
+  return fmt::format("{} train / {} validation / {} test trees of {}–{} symbols, {}",
+                     grouped(std::ssize(data.train)), grouped(std::ssize(data.validation)),
                      grouped(std::ssize(data.test)), shortest, longest, source);
 }
 
@@ -63,15 +63,15 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
 std::string result_table(const std::vector<Result>& results, const Splits& data) {
   std::vector<std::vector<std::string>> rows = {{"model", "heads", "components", "parameters",
                                                  "attention MFLOP/step", "ms/step", "peak MB",
-                                                 "dev %", "test %"}};
+                                                 "validation %", "test %"}};
   for (const Result& result : results)
-    rows.push_back({result.name, std::to_string(result.heads), std::to_string(result.components),
-                    grouped(result.parameters), fmt::format("{:.1f}", result.attention_mflop),
-                    fmt::format("{:.1f}", result.ms_per_step),
-                    fmt::format("{:.1f}", result.peak_mb), fmt::format("{:.1f}", result.best_dev),
-                    fmt::format("{:.1f}", result.test)});
+    rows.push_back(
+        {result.name, std::to_string(result.heads), std::to_string(result.components),
+         grouped(result.parameters), fmt::format("{:.1f}", result.attention_mflop),
+         fmt::format("{:.1f}", result.ms_per_step), fmt::format("{:.1f}", result.peak_mb),
+         fmt::format("{:.1f}", result.best_validation), fmt::format("{:.1f}", result.test)});
   rows.push_back({"majority", "–", "–", "–", "–", "–", "–",
-                  fmt::format("{:.1f}", majority_accuracy(data.dev)),
+                  fmt::format("{:.1f}", majority_accuracy(data.validation)),
                   fmt::format("{:.1f}", majority_accuracy(data.test))});
   return format_table(rows);
 }

@@ -9,7 +9,7 @@
 
 namespace listops {
 
-// "20,000 train / 2,000 dev / 2,000 test trees of 5–32 symbols, generated (seed 1)".
+// "20,000 train / 2,000 validation / 2,000 test trees of 5–32 symbols, generated (seed 1)".
 std::string describe_data(const Splits& data, const DataOptions& options);
 
 // What guessing the commonest label of a data set gets right, in percent: no constant does better.

@@ -61,7 +61,7 @@ Mixture make_mixture(std::string_view type, const Scope& scope, const AttentionG
         "log_variance", per_component(initial, options.mixing.shared, geometry.heads));
   } else if (!options.bandwidth_factors.empty()) {
     for (double& factor : factors) factor /= variance;
-    mixture.inverse_variance =
+    mixture.fixed_inverse_variance =
         scope.buffer("inverse_variance", per_component(factors, per_layer, 1).unsqueeze(0),
                      {.persistent = false});
   }
@@ -72,7 +72,7 @@ Tensor gaussian_attention(AttentionInputs inputs, const Mixture& mixture) {
   inputs.score = ScoreKind::gaussian;
   inputs.mode = mixture.mode;
   inputs.log_weight = mixture.log_weight();
-  inputs.inverse_variance = mixture.precision();
+  inputs.inverse_variance = mixture.inverse_variance();
   return attention(inputs).out;
 }
 
@@ -88,8 +88,8 @@ Tensor Mixture::log_weight() const {
   return log_pi.reshape({mixing.shared == per_head ? weights.size(0) : 1, components, 1});
 }
 
-Tensor Mixture::precision() const {
-  if (!log_variance.defined()) return inverse_variance;
+Tensor Mixture::inverse_variance() const {
+  if (!log_variance.defined()) return fixed_inverse_variance;
   return exp(-log_variance)
       .reshape({mixing.shared == per_head ? log_variance.size(0) : 1, components});
 }

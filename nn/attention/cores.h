@@ -23,12 +23,12 @@ struct Mixture {
   Mixing mixing = {};
   Tensor weights = {};  // `mixing`, [M] per layer or [H, M] per head; undefined if there is none
   Tensor log_variance = {};      // `log_variance`, the same shape, if learned
-  Tensor inverse_variance = {};  // [1, M], if fixed and not all 1 / sqrt(D)
+  Tensor fixed_inverse_variance = {};  // [1, M], if not learned and not all 1 / sqrt(D)
 
   // What ops/attention.h asks for: [H or 1, M, 1] and [H or 1, M], or undefined for the op's
   // defaults.
   Tensor log_weight() const;
-  Tensor precision() const;
+  Tensor inverse_variance() const;
 };
 
 struct MgkCore : AttentionCore {

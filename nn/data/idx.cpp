@@ -86,7 +86,7 @@ class GzipSource final : public Source {
     const int status = ::inflate(&stream_, Z_NO_FLUSH);
     if (status == Z_MEM_ERROR) throw std::bad_alloc();
     check(status == Z_OK || status == Z_STREAM_END,
-          "{}: the compressed data is damaged or cut short", op_);
+          "{}: the compressed data is damaged or cut short; needed a whole gzip file", op_);
     ended_ = status == Z_STREAM_END;
     check(!ended_ || (stream_.avail_in == 0 && rest_.empty()),
           "{}: there are {} bytes after the compressed data; needed none", op_,

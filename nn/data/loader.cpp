@@ -20,7 +20,7 @@ const Indices& SamplerWalk::indices() {
   check(!plan_.empty(), "DataLoader: the sampler has no batch in epoch {}; needed one or more",
         position_.epoch);
   check(position_.batch < std::ssize(plan_),
-        "DataLoader: there is no such position; got batch {} of epoch {}; it has {}",
+        "DataLoader: there is no such position; got batch {} of epoch {}; needed one below {}",
         position_.batch, position_.epoch, plan_.size());
   return plan_[static_cast<std::size_t>(position_.batch)];
 }

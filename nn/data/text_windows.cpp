@@ -67,8 +67,9 @@ TextBatch windows_at(const Tensor& tokens, const std::vector<std::int64_t>& star
   std::vector<std::int64_t> input, target;
   for (const std::int64_t start : starts) {
     check(start >= 0 && start + length < tokens.numel(),
-          "windows_at: the window at {} of length {} runs past the text; it has {} tokens", start,
-          length, tokens.numel());
+          "windows_at: the window at {} of length {} runs past the text; needed its end and the "
+          "target within {} tokens",
+          start, length, tokens.numel());
     append_tokens(tokens, start, length, input);
     append_tokens(tokens, start + 1, length, target);
   }

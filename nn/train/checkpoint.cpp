@@ -112,7 +112,9 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   write_safetensors(next, checkpoint.tensors, metadata, {.checksum = true});
   if (is_whole_checkpoint(path)) keep_previous(path);
   const bool renamed = ::rename(next.c_str(), path.c_str()) == 0 && flush_folder(path);
-  check(renamed, "write_checkpoint: cannot give '{}' its name; {}; the new checkpoint is '{}'",
+  check(renamed,
+        "write_checkpoint: cannot give '{}' its name; {}; needed a place for a file; the new "
+        "checkpoint is '{}'",
         path, std::strerror(errno), next);
 }
 
@@ -129,8 +131,9 @@ Checkpoint read_checkpoint(const std::string& path) {
   const std::int64_t format = checkpoint.integer(kFormatKey);
   if (format != kCheckpointFormat)
     throw Error(
-        fmt::format("read_checkpoint: '{}' has another format; got {}; this version reads {}", path,
-                    format, kCheckpointFormat),
+        fmt::format(
+            "read_checkpoint: '{}' has another format; got {}; needed {}, which this version reads",
+            path, format, kCheckpointFormat),
         "it was written by keymix " + text_of(checkpoint, "keymix_version"));
   return checkpoint;
 }

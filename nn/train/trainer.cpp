@@ -380,10 +380,10 @@ void Trainer::prepare_folder() {
     if (!error) fs::remove(keeps_newest ? previous : newest, error);
     check(!error, "Trainer: cannot move '{}' aside; {}; needed a place to write to", kept,
           error.message());
-  } else if (used_before && progress_.step == 0) {
-    throw Error(fmt::format("Trainer: '{}' has the checkpoint of a run; got neither resume nor "
-                            "overwrite; needed one of them, or another folder",
-                            options_.folder),
+  } else if (used_before && !options_.overwrite && progress_.step == 0) {
+    throw Error(fmt::format("Trainer: '{}' has the {} of a run; got neither resume nor overwrite; "
+                            "needed one of them, or another folder",
+                            options_.folder, there ? "checkpoint" : "best weights"),
                 "resume goes on with it, overwrite begins anew");
   }
 }

@@ -99,7 +99,7 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
   progress.resumed_from = progress.step;
   const NamedTensors ema = checkpoint.get("ema");
   check(ema.empty() != ema_.has_value(),
-        "resume: '{}' was written {} averaged weights; this run is {} them", path,
+        "resume: '{}' was written {} averaged weights; needed a run like this one, {} them", path,
         ema.empty() ? "without" : "with", ema_ ? "with" : "without");
   check_config(checkpoint, settings_of(options_), path);
   const NamedTensors places = checkpoint.get("position");

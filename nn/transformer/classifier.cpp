@@ -15,14 +15,14 @@ Classifier::Classifier(Scope scope, const ClassifierOptions& options)
                                   .block = {.width = options.width,
                                             .heads = options.heads,
                                             .head_dim = options.head_dim,
-                                            .mlp = options.mlp,
+                                            .hidden = options.hidden,
                                             .max_length = options.max_length,
                                             .dropout = options.dropout,
                                             .attention_dropout = options.attention_dropout,
                                             .rotary = options.positions == rotary,
                                             .attention = options.attention}}),
-      head(scope / "head", layer<Linear>({.in = options.width, .out = options.mlp}), relu,
-           layer<Linear>({.in = options.mlp, .out = options.classes})) {}
+      head(scope / "head", layer<Linear>({.in = options.width, .out = options.hidden}), relu,
+           layer<Linear>({.in = options.hidden, .out = options.classes})) {}
 
 Tensor Classifier::operator()(const Tensor& ids) {
   check(ids.ndim() == 2, "Classifier '{}': got ids {}; needed [batch, length]", scope().path(),

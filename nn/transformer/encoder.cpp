@@ -23,7 +23,7 @@ MultiHeadAttentionOptions EncoderBlockOptions::attention_options() const {
 
 MlpOptions EncoderBlockOptions::mlp_options() const {
   return {.width = width,
-          .hidden = mlp == 0 ? 4 * width : mlp,
+          .hidden = hidden == 0 ? 4 * width : hidden,
           .activation = activation,
           .dropout = dropout,
           .bias = bias,

@@ -41,7 +41,7 @@ LanguageModel::LanguageModel(Scope scope, const LanguageModelOptions& options)
                              .heads = options.heads,
                              .kv_heads = options.kv_heads,
                              .head_dim = options.head_dim,
-                             .mlp = options.mlp,
+                             .hidden = options.hidden,
                              .max_length = options.context,
                              .causal = true,
                              .dropout = options.dropout,

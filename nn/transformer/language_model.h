@@ -21,7 +21,7 @@ struct LanguageModelOptions {
   std::int64_t heads = 4;
   std::optional<std::int64_t> kv_heads = std::nullopt;
   std::optional<std::int64_t> head_dim = std::nullopt;
-  std::int64_t mlp = 0;  // hidden width; 0: 4 * width
+  std::int64_t hidden = 0;  // hidden width; 0: 4 * width
   double dropout = 0.0;
   double attention_dropout = 0.0;
   bool bias = false;

@@ -152,8 +152,8 @@ TEST_CASE("an op without a backward refuses inputs that require a gradient", "[u
     return autograd::record_without_backward("median", x.detach(), {x}, "not written yet");
   };
   CHECK(message_of([&] { op(); }) ==
-        "median: has no gradient (not written yet); an input requires one\n"
-        "  hint: detach() the input, or compute under NoGrad");
+        "median: has no gradient (not written yet); an input requires one; needed inputs that do "
+        "not\n  hint: detach() the input, or compute under NoGrad");
   const NoGrad no_grad;
   CHECK(message_of([&] { op(); }) == "no error");
 }

@@ -101,7 +101,7 @@ TEST_CASE("a place that cannot be written says why and is left alone", "[unit]")
   CHECK(message_of([&] { write_text("", "x"); }) != "no error");
   CHECK(message_of([&] { write_text(folder / std::string(300, 'n'), "x"); }) ==
         "save: cannot write '" + (folder / std::string(300, 'n')) +
-            "'; File name too long; the file is as it was");
+            "'; File name too long; needed a disk that takes it; the file is as it was");
   CHECK(mapped_text(file) == "old");
   CHECK(folder.entries() == entries);
 }
@@ -131,7 +131,8 @@ TEST_CASE("a full disk leaves the old file and nothing else", "[unit]") {
     });
   }
   const std::string wanted =
-      "save: cannot write '" + path + "'; File too large; the file is as it was";
+      "save: cannot write '" + path +
+      "'; File too large; needed a disk that takes it; the file is as it was";
   CHECK(whole == wanted);
   CHECK(pieces == wanted);
   CHECK(swallowed == wanted);

@@ -88,23 +88,26 @@ TEST_CASE("npz: lies are named", "[unit]") {
       {replaced(plain, end + 4, one),
        "it is part of a zip file of several disks; needed a whole one"},
       {replaced(plain, end + 10, std::string("\x02", 1)),
-       fmt::format(
-           "the zip file is damaged; its directory has 1 entries up to {}; it says 2 up to {}", end,
-           end)},
+       fmt::format("the zip file is damaged; its directory has 1 entries up to {}; needed 2 up to "
+                   "{}, as it says",
+                   end, end)},
       {replaced(plain, end + 16, full), "the zip file is damaged; its directory of"},
       {replaced(plain, entry + 8, one), "member 'a.npy' is encrypted; needed a plain one"},
       {replaced(plain, entry + 10, std::string("\x0c", 1)),
        "member 'a.npy' is compressed by method 12; needed 0 (stored) or 8 (deflate)"},
       {replaced(plain, entry + 16, full), "member 'a.npy': the data is damaged; its checksum is"},
-      {replaced(plain, entry + 20, full), "the zip file is damaged; 'a.npy' lacks its zip64 sizes"},
+      {replaced(plain, entry + 20, full),
+       "the zip file is damaged; 'a.npy' lacks its zip64 sizes; needed those that its entry leaves "
+       "to them"},
       {replaced(plain, entry + 20, std::string("\xff\xff\xff\x7f", 4)),
        "the zip file is damaged; it refers to 2147483647 bytes at"},
       {replaced(plain, entry + 24, one), "member 'a.npy' is damaged; it is stored, yet"},
       {replaced(plain, entry + 28, std::string("\xff\xff", 2)),
        "the zip file is damaged; it refers to 65535 bytes at"},
-      {replaced(plain, entry + 42, one), "member 'a.npy' is damaged; no local header at 1"},
+      {replaced(plain, entry + 42, one),
+       "member 'a.npy' is damaged; its local header is missing; needed one at 1"},
       {replaced(plain, entry + 46, "b"),
-       "member 'b.npy' is damaged; its local header has another name"},
+       "member 'b.npy' is damaged; its local header has another name; needed the directory's"},
       {replaced(plain, 200, "y"), "member 'a.npy': the data is damaged; its checksum is"},
       // A bomb: 2 GiB from a hundred bytes.
       {replaced(deflated, deflated_entry + 24, std::string("\0\0\0\x80", 4)),
@@ -138,7 +141,8 @@ TEST_CASE("npz: members that share bytes are refused", "[unit]") {
   std::string zip = zip_of(folder, {"a.npy", "b.npy"}, content);
   const std::size_t second = directory_at(zip) + 46 + 5;
   zip = replaced(zip, second + 42, std::string(4, '\0'));
-  CHECK(complaint(folder, zip) == "member 'b.npy' is damaged; its local header has another name");
+  CHECK(complaint(folder, zip) ==
+        "member 'b.npy' is damaged; its local header has another name; needed the directory's");
   // A member inside another's data: its local header is there, and it is called as it says.
   std::string inner = zip_of(folder, {"b.npy"}, content);
   std::string outer = zip_of(folder, {"a.npy", "b.npy"}, inner);

@@ -142,58 +142,68 @@ TEST_CASE("safetensors: malformed headers are named", "[unit]") {
       {"\xef\xbb\xbf{}", "", malformed + "it does not start with '{'"},
       {"[]", "", malformed + "it does not start with '{'"},
       {std::string("{}\0", 3), "", malformed + "it contains a NUL byte"},
-      {"{", "", malformed + "it is not valid JSON at byte 2"},
-      {"{} x", "", malformed + "it is not valid JSON at byte 4"},
-      {"{\"a\":1}", "", malformed + "the value of 'a' is a number"},
-      {"{\"a\":null}", "", malformed + "the value of 'a' is null"},
-      {"{\"a\":[]}", "", malformed + "the value of 'a' is a list"},
-      {"{\"a\":\"\xff\"}", "", malformed + "it is not valid JSON at byte 7"},
+      {"{", "", malformed + "it is not valid JSON at byte 2; needed a JSON object"},
+      {"{} x", "", malformed + "it is not valid JSON at byte 4; needed a JSON object"},
+      {"{\"a\":1}", "", malformed + "the value of 'a' is a number; needed an object"},
+      {"{\"a\":null}", "", malformed + "the value of 'a' is null; needed an object"},
+      {"{\"a\":[]}", "", malformed + "the value of 'a' is a list; needed an object"},
+      {"{\"a\":\"\xff\"}", "", malformed + "it is not valid JSON at byte 7; needed a JSON object"},
       {"{\"a\":{}}", "",
-       malformed + "tensor 'a' lacks its dtype, its shape or its two data_offsets"},
+       malformed +
+           "tensor 'a' lacks its dtype, its shape or its two data_offsets; needed all of them"},
       {"{" + entry("a", "U8", "[1]", "[0]") + "}", "x",
-       malformed + "tensor 'a' lacks its dtype, its shape or its two data_offsets"},
+       malformed +
+           "tensor 'a' lacks its dtype, its shape or its two data_offsets; needed all of them"},
       {"{" + entry("a", "U8", "[1]", "[0,1,2]") + "}", "x",
-       malformed + "tensor 'a' has a number in its data_offsets"},
+       malformed +
+           "tensor 'a' has a number in its data_offsets; needed a list of two whole numbers"},
       {"{" + entry("a", "U8", "[-1]", "[0,1]") + "}", "x",
-       malformed + "tensor 'a' has a negative number in its shape"},
+       malformed + "tensor 'a' has a negative number in its shape; needed a list of whole numbers"},
       {"{" + entry("a", "U8", "[1]", "[-1,0]") + "}", "x",
-       malformed + "tensor 'a' has a negative number in its data_offsets"},
+       malformed + "tensor 'a' has a negative number in its data_offsets; needed a list of two "
+                   "whole numbers"},
       {"{" + entry("a", "U8", "[1.0]", "[0,1]") + "}", "x",
-       malformed + "tensor 'a' has a number that is no whole 64-bit one in its shape"},
+       malformed + "tensor 'a' has a number that is no whole 64-bit one in its shape; needed a "
+                   "list of whole numbers"},
       {"{" + entry("a", "U8", "[1e3]", "[0,1]") + "}", "x",
-       malformed + "tensor 'a' has a number that is no whole 64-bit one in its shape"},
+       malformed + "tensor 'a' has a number that is no whole 64-bit one in its shape; needed a "
+                   "list of whole numbers"},
       {"{" + entry("a", "U8", "[1]", "[0,18446744073709551616]") + "}", "x",
-       malformed + "tensor 'a' has a number that is no whole 64-bit one in its data_offsets"},
+       malformed + "tensor 'a' has a number that is no whole 64-bit one in its data_offsets; "
+                   "needed a list of two whole numbers"},
       {"{" + entry("a", "U8", "[1]", "[0,1e999]") + "}", "x",
-       malformed + "it is not valid JSON at byte 54"},
+       malformed + "it is not valid JSON at byte 54; needed a JSON object"},
       {"{" + entry("a", "U8", "[NaN]", "[0,1]") + "}", "x",
-       malformed + "it is not valid JSON at byte 29"},
+       malformed + "it is not valid JSON at byte 29; needed a JSON object"},
       {"{" + entry("a", "U8", "[\"1\"]", "[0,1]") + "}", "x",
-       malformed + "tensor 'a' has a string in its shape"},
+       malformed + "tensor 'a' has a string in its shape; needed a list of whole numbers"},
       {"{" + entry("a", "U8", "[true]", "[0,1]") + "}", "x",
-       malformed + "tensor 'a' has a bool in its shape"},
+       malformed + "tensor 'a' has a bool in its shape; needed a list of whole numbers"},
       {"{" + entry("a", "U8", "[[1]]", "[0,1]") + "}", "x",
-       malformed + "tensor 'a' has a list in its shape"},
+       malformed + "tensor 'a' has a list in its shape; needed a list of whole numbers"},
       {"{" + entry("a", "U8", "[{}]", "[0,1]") + "}", "x",
-       malformed + "tensor 'a' has an object in its shape"},
+       malformed + "tensor 'a' has an object in its shape; needed a list of whole numbers"},
       {"{" + entry("a", "U8", "1", "[0,1]") + "}", "x",
-       malformed + "tensor 'a' has a number in its shape"},
-      {"{\"a\":{\"dtype\":3}}", "", malformed + "tensor 'a' has a number in its dtype"},
+       malformed + "tensor 'a' has a number in its shape; needed a list of whole numbers"},
+      {"{\"a\":{\"dtype\":3}}", "",
+       malformed + "tensor 'a' has a number in its dtype; needed a string"},
       {"{\"a\":{\"dtype\":\"U8\",\"color\":\"red\"}}", "",
-       malformed + "tensor 'a' has an unknown field 'color'"},
+       malformed + "tensor 'a' has an unknown field 'color'; needed dtype, shape and data_offsets"},
       {"{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\"}}", "",
-       malformed + "the key 'dtype' appears twice"},
-      {"{" + a + "," + a + "}", "x", malformed + "the key 'a' appears twice"},
-      {"{\"__metadata__\":{\"a\":\"1\",\"a\":\"1\"}}", "", malformed + "the key 'a' appears twice"},
+       malformed + "the key 'dtype' appears twice; needed every key once"},
+      {"{" + a + "," + a + "}", "x",
+       malformed + "the key 'a' appears twice; needed every key once"},
+      {"{\"__metadata__\":{\"a\":\"1\",\"a\":\"1\"}}", "",
+       malformed + "the key 'a' appears twice; needed every key once"},
       {"{\"__metadata__\":{},\"__metadata__\":{}}", "",
-       malformed + "the key '__metadata__' appears twice"},
+       malformed + "the key '__metadata__' appears twice; needed every key once"},
       {"{\"__metadata__\":{\"a\":1}}", "",
-       malformed + "the metadata 'a' is a number, not a string"},
+       malformed + "the metadata 'a' is a number; needed a string"},
       {"{\"__metadata__\":{\"a\":{}}}", "",
-       malformed + "the metadata 'a' is an object, not a string"},
+       malformed + "the metadata 'a' is an object; needed a string"},
       {"{\"__metadata__\":[]}", "", malformed + "the value of '__metadata__' is a list"},
       {"{" + entry("a", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]") + "}", "x",
-       malformed + "tensor 'a' has more dimensions than the 8 supported"},
+       malformed + "tensor 'a' has too many dimensions; needed at most 8"},
   };
   for (const Case& c : cases) {
     INFO(c.header);
@@ -202,13 +212,13 @@ TEST_CASE("safetensors: malformed headers are named", "[unit]") {
   // A hundred thousand brackets, in places where a recursive parser would follow.
   const std::string brackets(100'000, '[');
   CHECK(complaint(folder, safetensors_of("{\"a\":" + brackets)) ==
-        malformed + "the value of 'a' is a list");
+        malformed + "the value of 'a' is a list; needed an object");
   CHECK(complaint(folder, safetensors_of("{" + entry("a", "U8", brackets, "[0,1]"))) ==
-        malformed + "tensor 'a' has a list in its shape");
+        malformed + "tensor 'a' has a list in its shape; needed a list of whole numbers");
   std::string objects = "{";
   for (int i = 0; i < 100'000; ++i) objects += "\"a\":{";
   CHECK(complaint(folder, safetensors_of(objects)) ==
-        malformed + "tensor 'a' has an unknown field 'a'");
+        malformed + "tensor 'a' has an unknown field 'a'; needed dtype, shape and data_offsets");
 }
 
 TEST_CASE("safetensors: lying lengths, offsets and values are named", "[unit]") {
@@ -219,12 +229,14 @@ TEST_CASE("safetensors: lying lengths, offsets and values are named", "[unit]") 
   const std::string huge = "4611686018427387904";  // 2^62
   const Case cases[] = {
       {entry("a", "U8", "[2]", "[0,2]"), "x",
-       "tensor 'a' lies outside the file; got data_offsets [0, 2]; the data has 1 bytes"},
+       "tensor 'a' lies outside the file; got data_offsets [0, 2]; needed two within the 1 bytes "
+       "of data"},
       {entry("a", "U8", "[2]", "[2,0]"), "xx",
-       "tensor 'a' lies outside the file; got data_offsets [2, 0]; the data has 2 bytes"},
+       "tensor 'a' lies outside the file; got data_offsets [2, 0]; needed two within the 2 bytes "
+       "of data"},
       {entry("a", "U8", "[1]", "[18446744073709551615,0]"), "x",
-       "tensor 'a' lies outside the file; got data_offsets [18446744073709551615, 0]; the data has "
-       "1 bytes"},
+       "tensor 'a' lies outside the file; got data_offsets [18446744073709551615, 0]; needed two "
+       "within the 1 bytes of data"},
       {entry("a", "U8", "[2]", "[0,2]") + "," + entry("b", "U8", "[2]", "[1,3]"), "xxx",
        "tensor 'b' overlaps another; its data_offsets are [1, 3]; needed 2"},
       {entry("a", "U8", "[2]", "[0,2]") + "," + entry("b", "U8", "[2]", "[0,2]"), "xx",
@@ -234,8 +246,8 @@ TEST_CASE("safetensors: lying lengths, offsets and values are named", "[unit]") 
       {entry("a", "U8", "[1]", "[1,2]"), "xx",
        "there is a hole before tensor 'a'; got data_offsets [1, 2]; needed 0"},
       {entry("a", "U8", "[1]", "[0,1]"), "xx",
-       "the tensors do not fill the file; got 1 bytes of tensors; the data has 2"},
-      {"", "x", "the tensors do not fill the file; got 0 bytes of tensors; the data has 1"},
+       "the tensors do not fill the file; got 1 bytes of tensors; needed 2"},
+      {"", "x", "the tensors do not fill the file; got 0 bytes of tensors; needed 1"},
       {entry("a", "F32", "[2]", "[0,4]"), "xxxx",
        "tensor 'a': its data_offsets do not fit its shape; got 4 bytes; shape [2] of F32 needs 8"},
       {entry("a", "F32", "[]", "[0,0]"), "",
@@ -265,17 +277,16 @@ TEST_CASE("safetensors: lying lengths, offsets and values are named", "[unit]") 
   CHECK(complaint(folder, "") == "the file is cut short; got 0 bytes; needed at least 8");
   CHECK(complaint(folder, "1234567") == "the file is cut short; got 7 bytes; needed at least 8");
   CHECK(complaint(folder, std::string("\x03\0\0\0\0\0\0\0{}", 10)) ==
-        "the header's length is wrong; got 3 bytes; this file has room for 2");
+        "the header's length is wrong; got 3 bytes; needed at most 2");
   CHECK(complaint(folder, std::string(8, '\xff') + "{}") ==
-        "the header's length is wrong; got 18446744073709551615 bytes; this file has room for 2");
+        "the header's length is wrong; got 18446744073709551615 bytes; needed at most 2");
   // Only a file this large could have a header over the format's limit: a hole costs no disk.
   const std::string path = folder / "large";
   write_bytes(path, std::string("\x01\xe1\xf5\x05\0\0\0\0{", 9));
   std::filesystem::resize_file(path, 200'000'000);
   CHECK(message_of([&] { read_safetensors(path); }) ==
         "read_safetensors: '" + path +
-            "': the header's length is wrong; got 100000001 bytes; this file has room for "
-            "100000000");
+            "': the header's length is wrong; got 100000001 bytes; needed at most 100000000");
 }
 
 TEST_CASE("safetensors: cut and damaged files give an Error or a valid tensor", "[unit]") {
@@ -322,10 +333,9 @@ TEST_CASE("safetensors: what cannot be written is refused beforehand", "[unit]")
         }) == start + "tensor 'x' is on cuda:1; needed a CPU tensor (use .to(cpu()))");
   CHECK(message_of([&] {
           write_safetensors(path, {{"x", endless}});
-        }) ==
-        start +
-            "tensor 'x' of shape [1099511627776, 1099511627776] has more bytes than a file can "
-            "hold");
+        }) == start +
+                  "tensor 'x' of shape [1099511627776, 1099511627776] has too many bytes; needed "
+                  "fewer than 2^63");
   CHECK(message_of([&] {
           write_safetensors(path, {{"__metadata__", sample(float32, {1})}});
         }) == start + "the name '__metadata__' belongs to the format; needed another");

@@ -128,7 +128,7 @@ TEST_CASE("lists of dimensions become masks", "[unit]") {
   CHECK(Dims({0, -1}).mask("sum", 3) == 0b101u);
   CHECK(message_of([] {
           Dims({1, -2}).mask("sum", 3);
-        }) == "sum: dimension -2 is listed twice; every dimension may appear once");
+        }) == "sum: dimension -2 is listed twice; needed every dimension at most once");
   CHECK(message_of([] {
           Dims({0, 3}).mask("sum", 3);
         }) == "sum: dimension out of range; got 3; the tensor has 3 (-3 to 2)");

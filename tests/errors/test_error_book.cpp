@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <regex>
 #include <set>
 
 using namespace keymix::testing;
@@ -118,6 +119,22 @@ TEST_CASE("every message has an example", "[unit]") {
     if (!texts.contains(entry.format)) stale.push_back(entry.format);
   INFO("in unprovoked.cpp, but in no source:\n  " << fmt::format("{}", fmt::join(stale, "\n  ")));
   CHECK(stale.empty());
+}
+
+TEST_CASE("every message names its op and says what was needed", "[unit]") {
+  // The words for it where "needed" would be stilted, such as ranges and parts that are missing.
+  const std::regex op("[a-z_A-Z][^;]*: .+", std::regex::extended);
+  const std::regex wanted(
+      "need(ed|s)? |; got .*\\(-?[0-9]+ to -?[0-9]+\\)|no dimension can be named|is outside|"
+      "missing|(is|are) supported|it takes|no end|known are|allowed|, now ");
+  for (const Section& section : error_book()) {
+    for (const Example& example : section.examples) {
+      const std::string message = example.message.substr(0, example.message.find("\n  hint:"));
+      INFO(example.message);
+      CHECK(std::regex_match(message, op));
+      CHECK(std::regex_search(message, wanted));
+    }
+  }
 }
 
 TEST_CASE("docs/errors.md is the error book", "[unit]") {

@@ -24,7 +24,7 @@ const std::vector<Unprovoked>& unprovoked() {
        "takes a header of a hundred megabytes"},
       {"{}: there are {} bytes after the data; needed none",
        "read_npz compares the sizes before: for other callers of core/zip.h"},
-      {"it is {}, not an object", "a header that does not begin with { is refused before"},
+      {"it is {}; needed an object", "a header that does not begin with { is refused before"},
       {"binary data", "JSON as text has none"},
   };
   return list;

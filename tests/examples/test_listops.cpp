@@ -31,9 +31,9 @@ int list_depth(const Tokens& tokens) {
   return deepest;
 }
 
-Setting tiny_setting(std::int64_t train, std::int64_t dev, std::int64_t test) {
+Setting tiny_setting(std::int64_t train, std::int64_t validation, std::int64_t test) {
   return {.trees = {.max_depth = 4, .max_args = 5, .min_length = 5, .max_length = 32},
-          .sizes = {.train = train, .dev = dev, .test = test}};
+          .sizes = {.train = train, .validation = validation, .test = test}};
 }
 
 }  // namespace
@@ -153,11 +153,11 @@ TEST_CASE("listops: splits are distinct, within bounds and the seed's", "[unit]"
   CHECK(short_setting().sizes.test == 2'000);
   const Splits splits = generate(tiny_setting(700, 200, 100), 1);
   REQUIRE(splits.train.size() == 700);
-  REQUIRE(splits.dev.size() == 200);
+  REQUIRE(splits.validation.size() == 200);
   REQUIRE(splits.test.size() == 100);
   std::set<Tokens> seen;
   std::set<std::size_t> lengths;
-  for (const Dataset* dataset : {&splits.train, &splits.dev, &splits.test}) {
+  for (const Dataset* dataset : {&splits.train, &splits.validation, &splits.test}) {
     for (const Example& example : *dataset) {
       CHECK(seen.insert(example.tokens).second);
       CHECK(list_depth(example.tokens) <= 3);
@@ -184,9 +184,9 @@ TEST_CASE("listops: a setting gives all its trees, and says when there are no mo
                                .min_length = 4,
                                .max_length = 4,
                                .patience = 20'000},
-                     .sizes = {.train = 400, .dev = 0, .test = 0}};
+                     .sizes = {.train = 400, .validation = 0, .test = 0}};
   CHECK(generate(setting, 3).train.size() == 400);
-  setting.sizes.dev = 1;
+  setting.sizes.validation = 1;
   CHECK_THROWS_WITH(
       generate(setting, 3),
       "generate: found only 400 distinct trees of 4 to 4 symbols; got nothing new in 20000 draws; "

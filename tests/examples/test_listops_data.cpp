@@ -46,9 +46,9 @@ std::string message_of(const Action& action) {
   return "no error";
 }
 
-Setting tiny_setting(std::int64_t train, std::int64_t dev, std::int64_t test) {
+Setting tiny_setting(std::int64_t train, std::int64_t validation, std::int64_t test) {
   return {.trees = {.max_depth = 4, .max_args = 5, .min_length = 5, .max_length = 32},
-          .sizes = {.train = train, .dev = dev, .test = test}};
+          .sizes = {.train = train, .validation = validation, .test = test}};
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ TEST_CASE("listops: splits survive the way through files", "[unit]") {
   write_splits(folder / "made/here", splits);
   const Splits back = read_splits(folder / "made/here");
   CHECK(back.train == splits.train);
-  CHECK(back.dev == splits.dev);
+  CHECK(back.validation == splits.validation);
   CHECK(back.test == splits.test);
 
   write_file(folder / "one.tsv", {{kTokens, 9}});

@@ -46,11 +46,11 @@ std::string error_of(const Arguments& arguments) {
 
 // 20 steps on 200 trees, for a model of the default size or a small one.
 Options tiny_options(const Arguments& more, bool small = true) {
-  Arguments arguments = {"--train-examples", "200", "--dev-examples", "50",
-                         "--test-examples",  "50",  "--steps",        "20",
-                         "--evaluate-every", "10"};
+  Arguments arguments = {
+      "--train-examples", "200", "--validation-examples", "50", "--test-examples", "50",
+      "--steps",          "20",  "--evaluate-every",      "10"};
   if (small)
-    for (const char* word : {"--width", "16", "--head-dim", "8", "--mlp", "16", "--batch", "16"})
+    for (const char* word : {"--width", "16", "--head-dim", "8", "--hidden", "16", "--batch", "16"})
       arguments.push_back(word);
   arguments.insert(arguments.end(), more.begin(), more.end());
   return parse_options(arguments);
@@ -99,9 +99,10 @@ void check_training(const Options& options) {
     REQUIRE(one.result.loss.size() == 20);
     for (const Point& point : one.result.loss) CHECK(std::isfinite(point.value));
     CHECK(values(one.result.loss) == values(two.result.loss));
-    CHECK(values(one.result.dev) == values(two.result.dev));
+    CHECK(values(one.result.validation) == values(two.result.validation));
     CHECK(one.result.test == two.result.test);
-    CHECK(one.result.best_dev == std::max(one.result.dev[0].value, one.result.dev[1].value));
+    CHECK(one.result.best_validation ==
+          std::max(one.result.validation[0].value, one.result.validation[1].value));
     CHECK(one.result.peak_mb > 0);
 
     REQUIRE(one.metrics.size() == 1 + 20 + 2 + 1);
@@ -109,7 +110,7 @@ void check_training(const Options& options) {
     CHECK(one.metrics.front()["parameters"] == one.result.parameters);
     CHECK(one.metrics[1]["loss"] == one.result.loss[0].value);
     CHECK(one.metrics[11]["event"] == "eval");
-    CHECK(one.metrics[11]["dev"] == one.result.dev[0].value);
+    CHECK(one.metrics[11]["validation"] == one.result.validation[0].value);
     CHECK(one.metrics.back()["test"] == one.result.test);
 
     // No terminal: a plain line per evaluation.
@@ -201,13 +202,14 @@ TEST_CASE("listops program: wrong flags are named", "[unit]") {
        "--attention-dropout: no effect; got performer alone, which has no attention weights; "
        "needed another model beside it"},
       {{"--train", "a.tsv"},
-       "--train, --dev, --test: files are missing; got 1 of them; needed all three"},
-      {{"--data", "a", "--train", "b", "--dev", "c", "--test", "d"},
+       "--train, --validation, --test: files are missing; got 1 of them; needed all three"},
+      {{"--data", "a", "--train", "b", "--validation", "c", "--test", "d"},
        "--data: two sources; got files beside the folder; needed one of them"},
       {{"--data", "a", "--max-depth", "3"},
        "--max-depth: no effect; got files to read; needed generated data"},
       {{"--truncate"},
-       "--truncate: no effect; got generated data; needed --data, or --train, --dev and --test"},
+       "--truncate: no effect; got generated data; needed --data, or --train, --validation and "
+       "--test"},
       {{"--data", ""}, "--data: no path; got ''; needed a file or folder"},
       {{"--speed", "9"}, "--speed: unknown argument; needed flags that --help lists"},
       {{"--heads", "two"},
@@ -233,7 +235,7 @@ TEST_CASE("listops program: help names every flag and its default", "[unit]") {
                            "--layers N",
                            "--width N",
                            "--head-dim N",
-                           "--mlp N",
+                           "--hidden N",
                            "--dropout P",
                            "--attention-dropout P",
                            "--batch N",
@@ -254,7 +256,7 @@ TEST_CASE("listops program: help names every flag and its default", "[unit]") {
                            "--write-data FOLDER",
                            "--data FOLDER",
                            "--train FILE",
-                           "--dev FILE",
+                           "--validation FILE",
                            "--test FILE"}) {
     INFO(text << " in\n" << help);
     CHECK(help.find(text) != std::string::npos);
@@ -275,10 +277,10 @@ TEST_CASE("listops program: so is one of the default models", "[slow]") {
 TEST_CASE("listops program: the best weights are tested, not the last", "[unit]") {
   Options options = tiny_options({"--attention", "mgk", "--lr", "0.02", "--evaluate-every", "1"});
   Splits data = load_data(options.data);
-  data.test = data.dev;
+  data.test = data.validation;
   const Result result = run_training(options.models[0], data, options.training).result;
-  CHECK(result.test == result.best_dev);
-  CHECK(result.best_dev > result.dev.back().value);  // or this would show nothing
+  CHECK(result.test == result.best_validation);
+  CHECK(result.best_validation > result.validation.back().value);  // or this would show nothing
 }
 
 TEST_CASE("listops program: a loss that stops being finite ends the training", "[unit]") {
@@ -309,15 +311,15 @@ TEST_CASE("listops program: tables align", "[unit]") {
   result.attention_mflop = 92.27;
   result.ms_per_step = 9.96;
   result.peak_mb = 40;
-  result.best_dev = 63.05;
+  result.best_validation = 63.05;
   result.test = 62;
   CHECK(result_table({result}, {dataset, dataset, dataset}) ==
-        "model     heads  components  parameters  attention MFLOP/step  ms/step  peak MB  dev %  "
-        "test %\n"
-        "mgk           4           2     123,456                  92.3     10.0     40.0   63.0    "
-        "62.0\n"
-        "majority      –           –           –                     –        –        –   50.0    "
-        "50.0\n");
+        "model     heads  components  parameters  attention MFLOP/step  ms/step  peak MB  "
+        "validation %  test %\n"
+        "mgk           4           2     123,456                  92.3     10.0     40.0  "
+        "        63.0    62.0\n"
+        "majority      –           –           –                     –        –        –  "
+        "        50.0    50.0\n");
 }
 
 TEST_CASE("listops program: curves are drawn, or the reason is given", "[unit]") {
@@ -325,7 +327,7 @@ TEST_CASE("listops program: curves are drawn, or the reason is given", "[unit]")
   Result result;
   result.name = "mgk";
   result.loss = {{10, 2.3}, {20, 2.1}};
-  result.dev = {{20, 30.0}};
+  result.validation = {{20, 30.0}};
   const std::string script = keymix::train::plot_script(curves({result}, 17.5), "it's.png");
   CHECK(script.find("set output 'it''s.png'\n") != std::string::npos);
   CHECK(script.find("$series_0 << END\n10 2.3\n20 2.1\nEND\n") != std::string::npos);
@@ -369,8 +371,9 @@ TEST_CASE("listops program: exit codes", "[unit]") {
   CHECK(help.out.find("--components N") != std::string::npos);
   CHECK(help.err.empty());
 
-  for (const char* arguments : {"--components 0", "--heads 0", "--dropout -0.1", "--attention gpt",
-                                "--nonsense", "--data missing", "--train a --dev b --test c"}) {
+  for (const char* arguments :
+       {"--components 0", "--heads 0", "--dropout -0.1", "--attention gpt", "--nonsense",
+        "--data missing", "--train a --validation b --test c"}) {
     const Outcome wrong = run_program(arguments);
     INFO(arguments << "\n" << wrong.err);
     CHECK(wrong.status == 2);
@@ -381,11 +384,12 @@ TEST_CASE("listops program: exit codes", "[unit]") {
 
 TEST_CASE("listops program: trees written are trees read", "[unit]") {
   const TempFolder folder;
-  const std::string sizes = "--train-examples 30 --dev-examples 20 --test-examples 10 --seed 3";
+  const std::string sizes =
+      "--train-examples 30 --validation-examples 20 --test-examples 10 --seed 3";
   const Outcome written = run_program(fmt::format("{} --write-data '{}'", sizes, folder / "data"));
   CHECK(written.status == 0);
   const Splits splits = read_splits(folder / "data");
-  const Setting setting{short_setting().trees, {.train = 30, .dev = 20, .test = 10}};
+  const Setting setting{short_setting().trees, {.train = 30, .validation = 20, .test = 10}};
   CHECK(splits.train == generate(setting, 3).train);
   CHECK(splits.test == generate(setting, 3).test);
 
@@ -400,7 +404,7 @@ TEST_CASE("listops program: trees written are trees read", "[unit]") {
     const std::size_t row = outcome.out.find("\nmgk  ");
     REQUIRE(row != std::string::npos);
     const std::string line = outcome.out.substr(row, outcome.out.find('\n', row + 1) - row);
-    return line.substr(line.size() - 14);  // dev and test
+    return line.substr(line.size() - 14);  // validation and test
   };
   CHECK(test_accuracy(read) == test_accuracy(made));
   CHECK(read.out.find("metrics  runs/listops/mgk/metrics.jsonl") != std::string::npos);

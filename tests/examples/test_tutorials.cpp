@@ -168,8 +168,8 @@ TEST_CASE("tutorials: 01 tensors", "[unit]") {
   check_as_in_pytorch("01_tensors", out, {"normal:", "error:", "  hint:"});
   CHECK(std::abs(number(out, "normal: mean ")) < 0.05);
   CHECK(std::abs(number(out, "standard deviation ") - 1) < 0.05);
-  CHECK(out.find("error: matmul: inner dimensions differ: a is [3, 4], b is [2, 4] (4 vs 2)") !=
-        std::string::npos);
+  CHECK(out.find("error: matmul: inner dimensions differ; got [3, 4] and [2, 4]; needed equal ones "
+                 "(4 vs 2)") != std::string::npos);
   CHECK(folder.entries() == 2);  // out and err: it writes no file
 }
 

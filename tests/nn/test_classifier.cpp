@@ -6,6 +6,7 @@
 #include "keymix/nn/optim/adam.h"
 #include "keymix/nn/optim/clip.h"
 #include "keymix/nn/optim/schedules.h"
+#include "keymix/nn/store.h"
 #include "keymix/nn/transformer/classifier.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/loss.h"
@@ -28,7 +29,7 @@ nn::ClassifierOptions small(nn::AttentionOptions attention) {
           .layers = 2,
           .heads = 2,
           .head_dim = 5,
-          .mlp = 16,
+          .hidden = 16,
           .dropout = 0,
           .attention_dropout = 0,
           .attention = std::move(attention)};
@@ -124,7 +125,7 @@ TEST_CASE("every parameter gets a finite gradient that is not zero", "[unit]") {
                                               .block = {.width = 12,
                                                         .heads = 2,
                                                         .head_dim = 5,
-                                                        .mlp = 16,
+                                                        .hidden = 16,
                                                         .norm_first = norm_first,
                                                         .attention = variant.attention}});
       nn::Linear head(scope / "head", {.in = 12, .out = 3});
@@ -192,7 +193,7 @@ TEST_CASE("training gives the same bits with 1, 2 and 3 threads", "[unit][cpu][t
                                         .width = 32,
                                         .layers = 1,
                                         .heads = 2,
-                                        .mlp = 64,
+                                        .hidden = 64,
                                         .attention = nn::Mgk{}});
     optim::AdamW adam(model.parameters(), {.weight_decay = 0.01});
     const optim::OneCycle rate{.max_lr = 3e-3, .steps = 50};

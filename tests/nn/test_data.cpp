@@ -135,7 +135,7 @@ TEST_CASE("a loader goes on from any position", "[unit][threads]") {
   loader.next();
   CHECK(message_of([&] {
           loader.seek({0, 4});
-        }) == "DataLoader: there is no such position; got batch 4 of epoch 0; it has 4");
+        }) == "DataLoader: there is no such position; got batch 4 of epoch 0; needed one below 4");
   CHECK(loader.next() == wanted[1]);  // a refused seek changes nothing
   CHECK(message_of([&] {
           loader.seek({-1, 0});

@@ -45,7 +45,7 @@ nn::EncoderBlockOptions block_options(const nn::AttentionOptions& attention, boo
   return {.width = 8,
           .heads = 2,
           .head_dim = 3,
-          .mlp = 12,
+          .hidden = 12,
           .norm_first = norm_first,
           .attention = attention};
 }

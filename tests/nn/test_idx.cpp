@@ -99,7 +99,8 @@ TEST_CASE("idx: what is wrong with a file is said", "[unit]") {
   CHECK(complaint(folder, gzip(idx_of(0x0e, {huge, huge, huge}, "a"))) ==
         unfit + "[4294967295, 4294967295, 4294967295] of float64 needs more bytes than there are");
 
-  const std::string damaged = "the compressed data is damaged or cut short";
+  const std::string damaged =
+      "the compressed data is damaged or cut short; needed a whole gzip file";
   CHECK(complaint(folder, zipped.substr(0, zipped.size() - 1)) == damaged);
   std::string changed = zipped;
   changed[zipped.size() - 6] ^= 1;  // in the checksum

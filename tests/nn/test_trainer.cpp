@@ -331,7 +331,8 @@ TEST_CASE("resume refuses another model, other settings, other data, other weigh
           o.accumulate = 2;
         }).find("trainer.accumulate was 1, now 2") != std::string::npos);
   CHECK(error([](TrainerOptions& o) { o.ema_decay = 0.9; }) ==
-        "resume: '" + path + "' was written without averaged weights; this run is with them");
+        "resume: '" + path +
+            "' was written without averaged weights; needed a run like this one, with them");
 
   // The same model under another optimiser: its weights were loaded, and go back.
   Setup with_sgd;
@@ -375,13 +376,13 @@ TEST_CASE("plain lines when piped: loss, validation, rate, time left", "[unit]")
                             .evaluate_every = 2,
                             .items_per_step = 10,
                             .progress = out.get()});
-    trainer.validate("dev", [] { return 0.5; });
+    trainer.validate("validation", [] { return 0.5; });
     trainer.run([&] { return model(ones({1, 1})).sum() * 0 + 2.0; });
   }
   const std::string text = read_bytes(path);
   CHECK(std::count(text.begin(), text.end(), '\n') == 2);
   CHECK(text.starts_with("line           2/4  loss 2.000  lr 0.0e+00  "));
-  CHECK(text.find(" tok/s  dev 0.500  0:00 left\n") != std::string::npos);
+  CHECK(text.find(" tok/s  validation 0.500  0:00 left\n") != std::string::npos);
 }
 
 TEST_CASE("a NaN gradient under a finite loss is not stepped in, clipped or not", "[unit]") {
@@ -447,8 +448,9 @@ TEST_CASE("what is good in a folder outlives a damaged neighbour and a careless 
   write_bytes(folder / "early/best.safetensors", "weights");
   CHECK(message_of([&] {
           third.train({.folder = folder / "early"});
-        }).starts_with("Trainer: '" + (folder / "early") + "' has the checkpoint of a run"));
+        }).starts_with("Trainer: '" + (folder / "early") + "' has the best weights of a run"));
   CHECK(read_bytes(folder / "early/best.safetensors") == "weights");
+  CHECK_NOTHROW(third.train({.folder = folder / "early", .overwrite = true}));
 }
 
 TEST_CASE("a loader's position is kept, and names and kinds of sources are checked",

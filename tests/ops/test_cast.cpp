@@ -130,9 +130,9 @@ TEST_CASE("item reads one value of any dtype", "[unit]") {
 
 TEST_CASE("item refuses what a type cannot hold", "[unit]") {
   CHECK(message_of([] { tensor({0.5}).item<int>(); }) ==
-        "item: 0.5 does not fit; the tensor is float32; asked for int32");
+        "item: 0.5 does not fit; the tensor is float32; needed a value of int32");
   CHECK(message_of([] { make({256}, {1}, int64).item<std::uint8_t>(); }) ==
-        "item: 256 does not fit; the tensor is int64; asked for uint8");
+        "item: 256 does not fit; the tensor is int64; needed a value of uint8");
   CHECK(message_of([] { make({-1}, {1}, int64).item<std::uint8_t>(); }) != "no error");
   CHECK(message_of([] { tensor({256}).item<std::uint8_t>(); }) != "no error");
   CHECK(message_of([] { tensor({-1}).item<std::uint8_t>(); }) != "no error");

@@ -94,7 +94,9 @@ TEST_CASE("indices that do not fit", "[unit]") {
         }).find("index_put_: shapes do not broadcast; got [4] and [3]") == 0);
   CHECK(message_of([&] {
           x.index_put_({0, 0}, ints({1, 2, 3}));
-        }) == "index_put_: values [3] do not broadcast to the [] picked elements");
+        }) ==
+        "index_put_: values [3] do not broadcast to the picked elements; needed [], or what "
+        "broadcasts to it");
   CHECK(message_of([&] { x.index_put_({3}, ints({1})); }) ==
         "index_put_: 3 is outside dimension 0 of [3, 4]; needed [-3, 3)");
   CHECK(message_of([&] {

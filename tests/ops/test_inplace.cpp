@@ -105,8 +105,8 @@ TEST_CASE("masked_fill_", "[unit]") {
   CHECK(message_of([&] {
           x.masked_fill_(ones({2, 2, 3}, {.dtype = bool_}), 0);
         }) ==
-        "masked_fill_: mask [2, 2, 3] does not broadcast to the target [2, 3]; an in-place op "
-        "cannot grow its target");
+        "masked_fill_: mask [2, 2, 3] does not broadcast to the target [2, 3]; needed one that "
+        "does: an in-place op cannot grow its target");
   Tensor leaf = ones({2}, {.requires_grad = true});
   CHECK(message_of([&] {
           leaf.masked_fill_(leaf > 0, 0);
@@ -122,13 +122,13 @@ TEST_CASE("a target does not grow", "[unit]") {
   CHECK(message_of([&] {
           row += ones({3, 2});
         }) ==
-        "add_: [3, 2] does not broadcast to the target [1, 2]; an in-place op cannot grow its "
-        "target");
+        "add_: [3, 2] does not broadcast to the target [1, 2]; needed one that does: an in-place "
+        "op cannot grow its target");
   CHECK(message_of([&] {
           row.copy_(ones({3, 2}));
         }) ==
-        "copy_: [3, 2] does not broadcast to the target [1, 2]; an in-place op cannot grow its "
-        "target");
+        "copy_: [3, 2] does not broadcast to the target [1, 2]; needed one that does: an in-place "
+        "op cannot grow its target");
   CHECK(message_of([&] { row *= ones({3}); }).find("mul_: shapes do not broadcast") == 0);
 }
 

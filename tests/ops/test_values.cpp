@@ -41,7 +41,7 @@ TEST_CASE("reductions over all, one, several and negative dimensions", "[unit]")
   CHECK(values(x.var(0, {.correction = 0})) == Values{9, 9, 9, 9, 9, 9});
   CHECK(message_of([&] {
           x.sum({0, -3});
-        }) == "sum: dimension -3 is listed twice; every dimension may appear once");
+        }) == "sum: dimension -3 is listed twice; needed every dimension at most once");
 }
 
 TEST_CASE("reductions and dtypes", "[unit]") {

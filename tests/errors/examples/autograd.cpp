@@ -203,8 +203,8 @@ Section function_section() {
            "mine: its backward returned a gradient of another form for input 0; got float32 [3] on "
            "cpu; needed float32 [2] on cpu"},
           {MISUSE(autograd::record_without_backward("median", x.detach(), {x}, "not written yet")),
-           "median: has no gradient (not written yet); an input requires one\n  hint: detach() the "
-           "input, or compute under NoGrad"},
+           "median: has no gradient (not written yet); an input requires one; needed inputs that "
+           "do not\n  hint: detach() the input, or compute under NoGrad"},
       }};
 }
 

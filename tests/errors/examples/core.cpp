@@ -30,7 +30,7 @@ Section shape_section() {
               {MISUSE(ones({}).size(0)),
                "size: dimension out of range; got 0; the tensor has 0 (no dimension can be named)"},
               {MISUSE(ones({2, 3}).sum({1, -1})),
-               "sum: dimension -1 is listed twice; every dimension may appear once"},
+               "sum: dimension -1 is listed twice; needed every dimension at most once"},
           }};
 }
 
@@ -46,7 +46,7 @@ Section memory_section() {
                "tensor: used before it was given a value; got an undefined tensor; needed one with "
                "memory"},
               {MISUSE(ones({2}).data<double>()),
-               "data: asked for float64 elements; the tensor holds float32"},
+               "data: asked for float64 elements; needed float32, which the tensor holds"},
               {MISUSE(elsewhere.data<float>()),
                "data: the memory is on custom:9; host access needs a CPU tensor (use .to(cpu()))",
                "a tensor on another device"},

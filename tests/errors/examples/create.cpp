@@ -55,9 +55,9 @@ Section item_section() {
               {MISUSE(ones({2}).item()),
                "item: the tensor has 2 elements (shape [2]); needed exactly 1"},
               {MISUSE(full({}, 2.5).item<int>()),
-               "item: 2.5 does not fit; the tensor is float32; asked for int32"},
+               "item: 2.5 does not fit; the tensor is float32; needed a value of int32"},
               {MISUSE(full({}, 300, {.dtype = int64}).item<std::uint8_t>()),
-               "item: 300 does not fit; the tensor is int64; asked for uint8"},
+               "item: 300 does not fit; the tensor is int64; needed a value of uint8"},
           }};
 }
 

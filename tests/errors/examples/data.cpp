@@ -38,7 +38,7 @@ Section loader_section() {
                "DataLoader: impossible position; got epoch -1, batch 0; needed 0 or more"},
               {MISUSE(DataLoader<int> loader(three, SequentialSampler(3, {}), first_of);
                       loader.seek({.epoch = 0, .batch = 3}); loader.next()),
-               "DataLoader: there is no such position; got batch 3 of epoch 0; it has 3"},
+               "DataLoader: there is no such position; got batch 3 of epoch 0; needed one below 3"},
               {MISUSE(data::pad_sequences(lists, {.length = 2})),
                "pad_sequences: sequence 1 is too long; got 3 elements; needed at most 2",
                "lists = {{1}, {1, 2, 3}}"},
@@ -62,7 +62,8 @@ Section text_section() {
               {MISUSE(data::TextWindows windows(text, {.length = 4}); windows.seek(-1)),
                "TextWindows: impossible position; got -1; needed 0 or more"},
               {MISUSE(data::windows_at(text, {0, 6}, 4)),
-               "windows_at: the window at 6 of length 4 runs past the text; it has 10 tokens"},
+               "windows_at: the window at 6 of length 4 runs past the text; needed its end and the "
+               "target within 10 tokens"},
               {MISUSE(data::ConsecutiveWindows(text, 4, 0)),
                "ConsecutiveWindows: impossible batch; got 0; needed 1 or more"},
               {MISUSE(data::ConsecutiveWindows(text, 4, 2)[1]),
@@ -103,7 +104,8 @@ Section idx_section() {
                   "read_idx: 'FOLDER/images.idx': the data does not fit its shape; shape "
                   "[4294967295] of uint8 needs more bytes than there are"),
           reading("a gzipped file, cut short", zipped.substr(0, zipped.size() - 1),
-                  "read_idx: 'FOLDER/images.idx': the compressed data is damaged or cut short"),
+                  "read_idx: 'FOLDER/images.idx': the compressed data is damaged or cut short; "
+                  "needed a whole gzip file"),
           reading("a gzipped file and one more byte", zipped + "x",
                   "read_idx: 'FOLDER/images.idx': there are 1 bytes after the compressed data; "
                   "needed none"),

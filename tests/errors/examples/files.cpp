@@ -34,7 +34,8 @@ Sections file_errors() {
               const FileSizeLimit limit(1'000'000);
               write_npy(folder / "x.npy", zeros({1000, 1000}));
             },
-            "write_npy: cannot write 'FOLDER/x.npy'; File too large; the file is as it was",
+            "write_npy: cannot write 'FOLDER/x.npy'; File too large; needed a disk that takes it; "
+            "the file is as it was",
             "where files may have one megabyte"},
        }},
   };

@@ -24,16 +24,18 @@ Section index_section() {
                "index: index -4 at position [1] is outside [-3, 3) (negative indices count from "
                "the end)"},
               {MISUSE(x.index({tensor({0, 1})})),
-               "index: an index tensor must be int32, int64 or bool; got float32"},
+               "index: an index tensor of float32; needed int32, int64 or bool"},
               {MISUSE(x.index({tensor({1, 0}) > 0})),
                "index: the mask is [2]; needed the sizes of [3, 4] from dimension 0 on"},
               {MISUSE(x.index_put_({0}, ones({3}))),
                "index_put_: shapes do not broadcast; got [4] and [3]; dimension -1 needs equal "
                "sizes or a 1 (4 vs 3)"},
               {MISUSE(x.index_put_({0}, ones({2, 4}))),
-               "index_put_: values [2, 4] do not broadcast to the [4] picked elements"},
+               "index_put_: values [2, 4] do not broadcast to the picked elements; needed [4], or "
+               "what broadcasts to it"},
               {MISUSE(x.index_put_({ints({0, 1}, {2})}, ones({5, 2, 4}))),
-               "index_put_: values [5, 2, 4] do not broadcast to the [2, 4] picked elements"},
+               "index_put_: values [5, 2, 4] do not broadcast to the picked elements; needed [2, "
+               "4], or what broadcasts to it"},
           }};
 }
 

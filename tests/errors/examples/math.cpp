@@ -146,21 +146,21 @@ Section inplace_section() {
       "+=, /=, copy_, masked_fill_",
       {
           {MISUSE(x += ones({3, 2})),
-           "add_: [3, 2] does not broadcast to the target [2]; an in-place op cannot grow its "
-           "target"},
+           "add_: [3, 2] does not broadcast to the target [2]; needed one that does: an in-place "
+           "op cannot grow its target"},
           {MISUSE(ints += 0.5),
            "add_: the result is float32; the target holds int64; needed a floating target"},
           {MISUSE(flags += flags), "add_: bool has no arithmetic; needed a number"},
           {MISUSE(ints /= 2),
            "div_: the quotient is floating; the target holds int64; needed a floating target"},
           {MISUSE(x.copy_(ones({3, 2}))),
-           "copy_: [3, 2] does not broadcast to the target [2]; an in-place op cannot grow its "
-           "target"},
+           "copy_: [3, 2] does not broadcast to the target [2]; needed one that does: an in-place "
+           "op cannot grow its target"},
           {MISUSE(x.masked_fill_(x, 0)),
            "masked_fill_: the mask must be bool; got float32; needed a comparison or .to(bool_)"},
           {MISUSE(x.masked_fill_(ones({3, 2}) > 0, 0)),
-           "masked_fill_: mask [3, 2] does not broadcast to the target [2]; an in-place op cannot "
-           "grow its target"},
+           "masked_fill_: mask [3, 2] does not broadcast to the target [2]; needed one that does: "
+           "an in-place op cannot grow its target"},
       }};
 }
 

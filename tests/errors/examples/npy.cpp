@@ -34,10 +34,11 @@ Section header_section() {
           reading("a file of four bytes", "\x93NUM",
                   "read_npy: 'FOLDER/x.npy': the header is cut short; got 4 bytes; needed 4 more"),
           reading("a text", "1.0, 2.0, 3.0\n",
-                  "read_npy: 'FOLDER/x.npy': not an npy file; its first bytes are not \\x93NUMPY"),
+                  "read_npy: 'FOLDER/x.npy': not an npy file; it begins with other bytes; needed "
+                  "\\x93NUMPY"),
           reading("an .npz file", std::string("PK\x03\x04\x14\0\0\0\0\0", 10),
-                  "read_npy: 'FOLDER/x.npy': not an npy file; its first bytes are not \\x93NUMPY\n "
-                  " hint: it begins as a zip file does: try read_npz"),
+                  "read_npy: 'FOLDER/x.npy': not an npy file; it begins with other bytes; needed "
+                  "\\x93NUMPY\n  hint: it begins as a zip file does: try read_npz"),
           reading("a file of version 4.0", std::string("\x93NUMPY\x04\x00\x10\x00", 10),
                   "read_npy: 'FOLDER/x.npy': unknown npy version; got 4.0; needed 1.0, 2.0 or 3.0"),
           reading("a header of 16 megabytes", std::string("\x93NUMPY\x02\x00\x00\x00\x00\x01", 12),
@@ -52,10 +53,10 @@ Section header_section() {
                  "fortran_order or shape is missing"),
           header("{'colour': 'red'}", 0,
                  "read_npy: 'FOLDER/x.npy': the header is malformed at byte 10; the key 'colour' "
-                 "is unknown or repeated"),
+                 "is unknown or repeated; needed descr, fortran_order and shape, once each"),
           header("{'descr': [('x', '<f4')]}", 0,
-                 "read_npy: 'FOLDER/x.npy': the header is malformed at byte 10; structured types "
-                 "are not supported"),
+                 "read_npy: 'FOLDER/x.npy': the header is malformed at byte 10; it is a structured "
+                 "type; needed a plain one"),
           header(
               "{'descr': 4}", 0,
               "read_npy: 'FOLDER/x.npy': the header is malformed at byte 10; a string is missing"),
@@ -64,24 +65,24 @@ Section header_section() {
               "read_npy: 'FOLDER/x.npy': the header is malformed at byte 10; a string has no end"),
           header("{'descr': '\\x3cf4'}", 0,
                  "read_npy: 'FOLDER/x.npy': the header is malformed at byte 10; a string has an "
-                 "escape"),
+                 "escape; needed none"),
           header("{'fortran_order': 0}", 0,
                  "read_npy: 'FOLDER/x.npy': the header is malformed at byte 18; True or False is "
                  "missing"),
           header("{'shape': (2 3)}", 0,
                  "read_npy: 'FOLDER/x.npy': the header is malformed at byte 13; a ',' is missing"),
           header("{'shape': (-1,)}", 0,
-                 "read_npy: 'FOLDER/x.npy': the header is malformed at byte 11; a size is not a "
-                 "whole number of 0 or more"),
+                 "read_npy: 'FOLDER/x.npy': the header is malformed at byte 11; a size is "
+                 "malformed; needed a whole number of 0 or more"),
           header("{'shape': (2)}", 0,
                  "read_npy: 'FOLDER/x.npy': the header is malformed at byte 13; the shape is a "
-                 "number, not a tuple"),
+                 "number; needed a tuple"),
           header("{'shape': (1, 1, 1, 1, 1, 1, 1, 1, 1)}", 0,
-                 "read_npy: 'FOLDER/x.npy': the header is malformed at byte 35; more than the 8 "
-                 "dimensions supported"),
+                 "read_npy: 'FOLDER/x.npy': the header is malformed at byte 35; there are too many "
+                 "dimensions; needed at most 8"),
           header("{'descr': '<f4', 'fortran_order': False, 'shape': ()} + 1", 0,
                  "read_npy: 'FOLDER/x.npy': the header is malformed at byte 54; there is more "
-                 "after the dict"),
+                 "after the dict; needed nothing"),
       }};
 }
 

@@ -5,6 +5,7 @@
 #include "keymix/nn/optim/ema.h"
 #include "keymix/nn/optim/schedules.h"
 #include "keymix/nn/optim/sgd.h"
+#include "keymix/nn/store.h"
 #include "keymix/ops/create.h"
 
 #include <cmath>

@@ -31,10 +31,10 @@ Section matmul_section() {
       "matmul and linear",
       {
           {MISUSE(matmul(ones({2, 3}), ones({2, 4}))),
-           "matmul: inner dimensions differ: a is [2, 3], b is [2, 4] (3 vs 2)"},
+           "matmul: inner dimensions differ; got [2, 3] and [2, 4]; needed equal ones (3 vs 2)"},
           {MISUSE(matmul(ones({8, 128, 64}), ones({8, 128, 64}))),
-           "matmul: inner dimensions differ: a is [8, 128, 64], b is [8, 128, 64] (64 vs 128)\n  "
-           "hint: for q·kᵀ use matmul(q, k.transpose(-2, -1))"},
+           "matmul: inner dimensions differ; got [8, 128, 64] and [8, 128, 64]; needed equal ones "
+           "(64 vs 128)\n  hint: for q·kᵀ use matmul(q, k.transpose(-2, -1))"},
           {MISUSE(matmul(ones({}), ones({3}))),
            "matmul: got shapes [] and [3]; needed at least one dimension each"},
           {MISUSE(matmul(ones({2, 3, 4}), ones({3, 4, 5}))),
@@ -69,7 +69,7 @@ Section einsum_section() {
           {MISUSE(einsum("ij,jk->ik", {matrix})),
            "einsum: \"ij,jk->ik\" has 2 operands; got 1 tensors; needed one each"},
           {MISUSE(einsum("ijk->k", {matrix})),
-           "einsum: operand 0 is [2, 3]; its letters \"ijk\" are for 3 dimensions, it has 2"},
+           "einsum: operand 0 does not fit its letters \"ijk\"; got [2, 3]; needed 3 dimensions"},
           {MISUSE(einsum("ij,jk->ik", {matrix, matrix})),
            "einsum: sizes of letter 'j' differ; operand 0 \"ij\" has 3, operand 1 \"jk\" has 2; "
            "needed equal ones"},

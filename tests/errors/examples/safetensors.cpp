@@ -31,58 +31,58 @@ Section header_section() {
               reading("its first eight bytes say that the header has 1000",
                       std::string("\xe8\x03\0\0\0\0\0\0{}", 10),
                       "read_safetensors: 'FOLDER/x.safetensors': the header's length is wrong; got "
-                      "1000 bytes; this file has room for 2"),
+                      "1000 bytes; needed at most 2"),
               reading("the header has a NUL byte", safetensors_of(std::string("{}\0", 3)),
                       "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it "
-                      "contains a NUL byte"),
+                      "contains a NUL byte; needed text"),
               header("[]", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it does "
-                     "not start with '{'"),
+                     "not start with '{'; needed a JSON object"),
               header(R"({"a":)", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it is not "
-                     "valid JSON at byte 6"),
+                     "valid JSON at byte 6; needed a JSON object"),
               header(R"({"a":1})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a number"),
+                     "of 'a' is a number; needed an object"),
               header(R"({"a":-1})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a negative number"),
+                     "of 'a' is a negative number; needed an object"),
               header(R"({"a":1.5})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a number that is no whole 64-bit one"),
+                     "of 'a' is a number that is no whole 64-bit one; needed an object"),
               header(R"({"a":null})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is null"),
+                     "of 'a' is null; needed an object"),
               header(R"({"a":true})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a bool"),
+                     "of 'a' is a bool; needed an object"),
               header(R"({"a":"x"})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a string"),
+                     "of 'a' is a string; needed an object"),
               header(R"({"a":[]})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a list"),
+                     "of 'a' is a list; needed an object"),
               header(R"({"__metadata__":{"epoch":{}}})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the "
-                     "metadata 'epoch' is an object, not a string"),
+                     "metadata 'epoch' is an object; needed a string"),
               header(R"({"__metadata__":{"epoch":3}})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the "
-                     "metadata 'epoch' is a number, not a string"),
+                     "metadata 'epoch' is a number; needed a string"),
               header(start + R"("2"}})", 2,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                     "'a' has a string in its shape"),
+                     "'a' has a string in its shape; needed a list of whole numbers"),
               header(start + "[1,1,1,1,1,1,1,1,1]}}", 1,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                     "'a' has more dimensions than the 8 supported"),
+                     "'a' has too many dimensions; needed at most 8"),
               header(R"({"a":{"dtype":"U8"}})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                     "'a' lacks its dtype, its shape or its two data_offsets"),
+                     "'a' lacks its dtype, its shape or its two data_offsets; needed all of them"),
               header(R"({"a":{"dtype":"U8","colour":"red"}})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                     "'a' has an unknown field 'colour'"),
+                     "'a' has an unknown field 'colour'; needed dtype, shape and data_offsets"),
               header(R"({"a":{"dtype":"U8","dtype":"U8"}})", 0,
                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the key "
-                     "'dtype' appears twice"),
+                     "'dtype' appears twice; needed every key once"),
           }};
 }
 
@@ -94,7 +94,7 @@ Section data_section() {
       {
           header("{" + two + "}", 1,
                  "read_safetensors: 'FOLDER/x.safetensors': tensor 'a' lies outside the file; got "
-                 "data_offsets [0, 2]; the data has 1 bytes"),
+                 "data_offsets [0, 2]; needed two within the 1 bytes of data"),
           header("{" + two + R"(,"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})", 3,
                  "read_safetensors: 'FOLDER/x.safetensors': tensor 'b' overlaps another; its "
                  "data_offsets are [1, 3]; needed 2"),
@@ -103,7 +103,7 @@ Section data_section() {
                  "data_offsets [3, 5]; needed 2"),
           header("{" + two + "}", 3,
                  "read_safetensors: 'FOLDER/x.safetensors': the tensors do not fill the file; got "
-                 "2 bytes of tensors; the data has 3"),
+                 "2 bytes of tensors; needed 3"),
           header(R"({"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}})", 2,
                  "read_safetensors: 'FOLDER/x.safetensors': tensor 'a': unknown dtype; got "
                  "'F8_E4M3'; known are BOOL, U8, I32, I64, F16, BF16, F32, F64"),
@@ -121,7 +121,7 @@ Section data_section() {
                  "got 2 at element 0; needed 0 or 1"),
           header(R"({"__metadata__":{"checksum":"crc32:00000000"}})", 0,
                  "read_safetensors: 'FOLDER/x.safetensors': the file is damaged; its bytes have "
-                 "the checksum 7cc19f66; it says '00000000'"),
+                 "the checksum 7cc19f66; needed '00000000', as it says"),
           header(R"({"__metadata__":{"checksum":"crc32:0"}})", 0,
                  "read_safetensors: 'FOLDER/x.safetensors': the checksum is malformed; needed "
                  "crc32:xxxxxxxx"),
@@ -153,11 +153,11 @@ Section writing_section() {
                "a tensor on a GPU"},
               {MISUSE(write_safetensors(folder / "x.safetensors", {{"a", endless}})),
                "write_safetensors: 'FOLDER/x.safetensors': tensor 'a' of shape "
-               "[2305843009213693952] has more bytes than a file can hold",
+               "[2305843009213693952] has too many bytes; needed fewer than 2^63",
                "endless = ones({}).expand({std::int64_t{1} << 61})"},
               {MISUSE(write_safetensors(folder / "x.safetensors", {{"a", half}, {"b", half}})),
-               "write_safetensors: 'FOLDER/x.safetensors': the tensors have more bytes than a file "
-               "can hold",
+               "write_safetensors: 'FOLDER/x.safetensors': the tensors have too many bytes; needed "
+               "fewer than 2^63",
                "half = ones({}).expand({std::int64_t{1} << 60})"},
               {MISUSE(write_safetensors(folder / "x.safetensors", {{"__metadata__", x}})),
                "write_safetensors: 'FOLDER/x.safetensors': the name '__metadata__' belongs to the "

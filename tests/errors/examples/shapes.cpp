@@ -51,7 +51,7 @@ Section combine_section() {
               {MISUSE(stack({ones({2}), ones({3})})),
                "stack: shapes differ; got [2] and [3]; needed equal ones"},
               {MISUSE(split(ones({5}), {2, 2})),
-               "split: the sizes add up to 4; dimension 0 of [5] has 5"},
+               "split: the sizes add up to 4; dimension 0 of [5] needs 5"},
               {MISUSE(split(ones({5}), {6, -1})), "split: negative size -1; needed 0 or more"},
               {MISUSE(split(ones({3}), 0)), "split: size 0 is not possible; needed 1 or more"},
               {MISUSE(chunk(ones({3}), 0)), "chunk: 0 chunks are not possible; needed 1 or more"},

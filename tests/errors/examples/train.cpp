@@ -111,7 +111,7 @@ Section resume_section() {
               {MISUSE(Run().train({.folder = folder / "run"});
                       Run().train({.folder = folder / "run", .ema_decay = 0.9, .resume = true})),
                "resume: 'FOLDER/run/checkpoint.safetensors' was written without averaged weights; "
-               "this run is with them"},
+               "needed a run like this one, with them"},
               {MISUSE(Run().train({.folder = folder / "run"});
                       Run().train({.folder = folder / "run", .resume = true}, tracks_noise)),
                "resume: 'FOLDER/run/checkpoint.safetensors' has no position of 'noise'; needed "
@@ -145,8 +145,8 @@ Section checkpoint_section() {
                                         {{"keymix_checkpoint", "99"}, {"keymix_version", "7.1.0"}},
                                         {.checksum = true});
                       read_checkpoint(folder / "c")),
-               "read_checkpoint: 'FOLDER/c' has another format; got 99; this version reads 1\n  "
-               "hint: it was written by keymix 7.1.0"},
+               "read_checkpoint: 'FOLDER/c' has another format; got 99; needed 1, which this "
+               "version reads\n  hint: it was written by keymix 7.1.0"},
               {MISUSE(write_checkpoint(folder / "c", {});
                       read_checkpoint(folder / "c").integer("step")),
                "checkpoint 'FOLDER/c': it has no 'step'; needed one"},
@@ -158,8 +158,8 @@ Section checkpoint_section() {
                "checkpoint 'FOLDER/c': 'loss' is ''; needed a number"},
               {MISUSE(std::filesystem::create_directory(folder / "c");
                       write_checkpoint(folder / "c", {})),
-               "write_checkpoint: cannot give 'FOLDER/c' its name; Is a directory; the new "
-               "checkpoint is 'FOLDER/c.next'"},
+               "write_checkpoint: cannot give 'FOLDER/c' its name; Is a directory; needed a place "
+               "for a file; the new checkpoint is 'FOLDER/c.next'"},
               {MISUSE(write_checkpoint(folder / "c", {});
                       std::filesystem::create_directory(folder / "c.previous");
                       write_checkpoint(folder / "c", {})),

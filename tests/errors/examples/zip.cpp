@@ -88,10 +88,10 @@ Section directory_section() {
                      "a whole one"),
           end_record("a directory that begins elsewhere", 16, full,
                      "read_npz: 'FOLDER/x.npz': the zip file is damaged; its directory of 51 bytes "
-                     "at 4294967295 does not end at 276"),
+                     "at 4294967295 ends elsewhere; needed its end at 276"),
           end_record("two entries are promised", 10, "\x02",
                      "read_npz: 'FOLDER/x.npz': the zip file is damaged; its directory has 1 "
-                     "entries up to 276; it says 2 up to 276"),
+                     "entries up to 276; needed 2 up to 276, as it says"),
           reading(
               "a zip64 file whose second end record is missing",
               [](const TempFolder& folder) {
@@ -99,15 +99,17 @@ Section directory_section() {
                 const std::string locator = "PK\x06\x07" + std::string(15, '\0') + "\x01";
                 return zip.insert(zip.size() - 22, locator);
               },
-              "read_npz: 'FOLDER/x.npz': the zip file is damaged; its zip64 end record is not at "
-              "0"),
+              "read_npz: 'FOLDER/x.npz': the zip file is damaged; its zip64 end record is missing; "
+              "needed one at 0"),
           entry("the directory is overwritten", 0, "x",
-                "read_npz: 'FOLDER/x.npz': the zip file is damaged; no directory entry at 225"),
+                "read_npz: 'FOLDER/x.npz': the zip file is damaged; a directory entry is missing; "
+                "needed one at 225"),
           entry("a name that is longer than the file", 28, full.substr(0, 2),
                 "read_npz: 'FOLDER/x.npz': the zip file is damaged; it refers to 65535 bytes at "
-                "271; it has 298"),
+                "271; needed a place within its 298 bytes"),
           entry("sizes that should stand elsewhere", 20, full,
-                "read_npz: 'FOLDER/x.npz': the zip file is damaged; 'a.npy' lacks its zip64 sizes"),
+                "read_npz: 'FOLDER/x.npz': the zip file is damaged; 'a.npy' lacks its zip64 sizes; "
+                "needed those that its entry leaves to them"),
           members("two members of one name", {"a.npy", "a.npy"}, kContent,
                   "read_npz: 'FOLDER/x.npz': member 'a.npy' appears twice; needed every name once"),
           reading("a member within another", overlapping,
@@ -133,17 +135,18 @@ Section member_section() {
                     "read_npz: 'FOLDER/x.npz': member 'a.npy' is compressed by method 12; needed 0 "
                     "(stored) or 8 (deflate)"),
               entry("a member that lies elsewhere", 42, "\x01",
-                    "read_npz: 'FOLDER/x.npz': member 'a.npy' is damaged; no local header at 1"),
+                    "read_npz: 'FOLDER/x.npz': member 'a.npy' is damaged; its local header is "
+                    "missing; needed one at 1"),
               entry("a member of another name", 46, "b",
                     "read_npz: 'FOLDER/x.npz': member 'b.npy' is damaged; its local header has "
-                    "another name"),
+                    "another name; needed the directory's"),
               entry("a stored member of two sizes", 24, "\x01",
                     "read_npz: 'FOLDER/x.npz': member 'a.npy' is damaged; it is stored, yet 1 "
-                    "bytes take 170"),
+                    "bytes take 170; needed as many as they are"),
               entry("a bomb", 10,
                     std::string("\x08\x00\x00\x00\x21\x00\0\0\0\0", 10) + sizes(100, 2'000'000'000),
                     "read_npz: 'FOLDER/x.npz': member 'a.npy' is damaged; 100 bytes cannot inflate "
-                    "to 2000000000"),
+                    "to 2000000000; needed at most 1032 times as many"),
               members("an empty member", {"a.npy"}, "",
                       "read_npz: 'FOLDER/x.npz': member 'a.npy': the data is cut short; 0 bytes "
                       "are left; needed 8"),
@@ -159,7 +162,7 @@ Section member_section() {
                     return replaced(zip_of(folder, {"a.npy"}, kContent, true), 30 + 5 + 20, "\xff");
                   },
                   "read_npz: 'FOLDER/x.npz': member 'a.npy': the compressed data is damaged near "
-                  "byte 0 of 170"),
+                  "byte 0 of 170; needed a deflate stream"),
               reading(
                   "compressed data with a byte more than the directory says",
                   [](const TempFolder& folder) {

@@ -38,7 +38,7 @@ class Node;
 // What a Tensor points to. Library code reads it through Tensor's accessors.
 //
 //   const TensorImpl& impl = x.impl();
-//   impl.storage == y.impl().storage;  // whether x and y view the same memory
+//   const bool views_of_one = impl.storage == y.impl().storage;
 struct TensorImpl {
   std::shared_ptr<Storage> storage;
   Shape shape;

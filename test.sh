@@ -208,7 +208,25 @@ light_headers() {
   add interface $((count - bad)) "$bad" 0
 }
 
-# The reference of the public headers: no warning, and an example on every class's page.
+# example_fits PAGE: whether an example on a class's page has the class's name. Options and a kernel's arguments
+# are written as braces: a field will do, with the name of what takes them. That is Adam for AdamOptions, topk()
+# for TopkOptions, bias_gelu_forward() for BiasGeluArgs.
+example_fits() {
+  local class=${1%.html} text function field
+  class=${class##*_1_1}
+  text=$(sed -n '/class="fragment"/,/<!-- fragment -->/{s/.*class="fragment">//; s/<[^>]*>/ /g; p;}' "$1")
+  grep -qw "$class" <<<"$text" && return
+  [[ $class =~ ^(.+)(Options|Args)$ ]] || return
+  class=${BASH_REMATCH[1]}
+  function=$(sed -E 's/([a-z0-9])([A-Z])/\1_\2/g; s/([A-Z])([A-Z][a-z])/\1_\2/g' <<<"$class")
+  grep -qE "\\b$class\\b|(\\b|_)${function,,}(\\b|_)" <<<"$text" || return
+  for field in $(grep -oE '\.[a-z0-9_]+ = ' <<<"$text" | tr -d '.='); do
+    grep -q ">$field</a>" "$1" && return
+  done
+  return 1
+}
+
+# The reference of the public headers: no warning, and a fitting example on every class's page.
 reference_pass() {
   local page bad=0 count=0
   if ! logged build/log/reference.log reference cmake --build build --target docs; then
@@ -219,8 +237,9 @@ reference_pass() {
     # Not of lists of members, classes inside classes, and the type that stands for a dtype.
     [[ $page != *-members.html && ! $page =~ _1_1[A-Z][A-Za-z0-9]*_1_1 && $page != *DTypeOf* ]] || continue
     count=$((count + 1))
-    grep -q 'class="fragment"' "$page" && continue
-    say "FAILED: no example in $page: write one in the comment at the head of its header"
+    example_fits "$page" && continue
+    say "FAILED: no example names the class of $page: write one in the comment above the class," \
+      "or at the head of its header"
     bad=$((bad + 1))
   done
   [ "$count" -gt 0 ] || bad=1 count=1

@@ -13,6 +13,7 @@
 
 namespace keymix {
 
+//   x = checkpoint(run, {x}, {.generators = {&model.scope().generator()}});  // `run` has dropout
 struct CheckpointOptions {
   // Whatever `function` draws from: the second pass begins where the first one did, so that dropout
   // falls on the same elements. They must outlive the graph.

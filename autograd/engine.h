@@ -9,6 +9,8 @@
 
 namespace keymix {
 
+//   Tensor slope = grad({y.sum()}, {x}, {}, {.create_graph = true})[0];
+//   Tensor penalty = square(slope).sum();  // penalty.backward() differentiates y twice
 struct GradOptions {
   bool retain_graph = false;
   bool create_graph = false;  // implies retain_graph

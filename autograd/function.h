@@ -66,6 +66,9 @@ namespace autograd {
 
 // Saved tensors as the graph keeps them: inputs with history, the output without its node,
 // intermediates as they are.
+//
+//   const autograd::FunctionRecord kept("Softsign", saved, {x}, y);
+//   Tensor dx = Softsign::backward(kept.unpack(), dy);
 class FunctionRecord {
  public:
   FunctionRecord(std::string op, Saved saved, const TensorList& inputs, const Tensor& output);
@@ -95,6 +98,8 @@ TensorList as_list(const std::array<Tensor, N>& tensors) {
 // A readable name for a Function's node, from its type.
 std::string function_name(const char* mangled);
 
+//   constexpr autograd::ApplyFunction<Softsign> softsign{};  // Softsign::apply
+//   gradcheck(softsign, {x});
 template <typename Derived>
 struct ApplyFunction {
   template <typename... Args>

@@ -17,6 +17,7 @@
 
 namespace keymix {
 
+//   gradcheck(f, {x}, {.eps = 1e-4, .atol = 1e-5});
 struct GradcheckOptions {
   double eps = 1e-6;   // half-width of the central difference
   double atol = 1e-7;  // |analytic - numeric| <= atol + rtol * max(|analytic|, |numeric|)

@@ -26,11 +26,16 @@ using BackwardFunction =
 using Hook = std::function<Tensor(const Tensor&)>;
 
 // Where an input came from: output `output_index` of `node`; no node, no gradient.
+//
+//   for (const autograd::Edge& edge : node.inputs)
+//     if (edge.node) fmt::print("output {} of {}\n", edge.output_index, edge.node->op);
 struct Edge {
   std::shared_ptr<Node> node;
   int output_index = 0;
 };
 
+//   const autograd::OutputSpec& spec = node.outputs[0];
+//   Tensor cotangent = zeros(spec.shape, {.dtype = spec.dtype, .device = spec.device});
 struct OutputSpec {
   Shape shape;
   DType dtype;
@@ -59,6 +64,9 @@ class Node {
 };
 
 // The end of a path: a tensor that requires a gradient and was not made by an op.
+//
+//   const auto& leaf = dynamic_cast<const autograd::Leaf&>(*w.impl().node);
+//   leaf.grad;  // w.grad()
 class Leaf final : public Node {
  public:
   Leaf() : Node("leaf") {}
@@ -69,6 +77,9 @@ class Leaf final : public Node {
 const std::shared_ptr<Node>& current_node();
 
 // Makes `node` the current one for the lifetime of the scope.
+//
+//   const autograd::CurrentNode running(node);
+//   TensorList gradients = node->backward(cotangents, needs);  // reads its SavedTensors
 class CurrentNode {
  public:
   explicit CurrentNode(std::shared_ptr<Node> node);

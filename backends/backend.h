@@ -10,7 +10,8 @@
 // dtype. float16 and bfloat16 compute through float32.
 //
 //   Tensor y = allocate("neg", x.shape(), x.dtype(), x.device());
-//   backend_for(x.device()).unary(UnaryOp::neg, mut_view_of(y), view_of(x), {});
+//   Backend& backend = backend_for(x.device());
+//   backend.unary(UnaryOp::neg, mut_view_of(y), view_of(x), {});
 #pragma once
 
 #include "keymix/backends/attention_kind.h"
@@ -25,6 +26,8 @@
 
 namespace keymix {
 
+//   const ConstView view = view_of(x);
+//   if (view && view.dtype == float32) use(view.as<float>(), view.shape, view.strides);
 struct ConstView {
   const void* data = nullptr;  // of the first element; null: the operand is absent
   Shape shape;
@@ -38,6 +41,8 @@ struct ConstView {
   }
 };
 
+//   const MutView view = mut_view_of(y);
+//   backend.copy(view, view_of(x));  // cast to view.dtype
 struct MutView {
   void* data = nullptr;
   Shape shape;
@@ -95,10 +100,15 @@ enum class ReduceOp {
 };  // max, min: NaN wins; of nothing: -inf/+inf or the type's end
 enum class RandomKind { uniform, normal, randint, bernoulli };
 
+//   const UnaryParams range{.a = 0, .b = 6};
+//   backend.unary(UnaryOp::clamp, mut_view_of(y), view_of(x), range);
 struct UnaryParams {
   double a = 0, b = 0;
 };
 // uniform: [a, b). normal: mean a, standard deviation b. randint: [low, high). bernoulli: P(1) = a.
+//
+//   const RandomParams params{.a = 0, .b = 0.02};
+//   backend.random(RandomKind::normal, mut_view_of(y), rng.reserve(y.numel()), params);
 struct RandomParams {
   double a = 0, b = 1;
   std::int64_t low = 0, high = 0;
@@ -108,12 +118,18 @@ struct RandomParams {
 
 // y = x W^T + bias over the last dimension. x [rows, in] (row stride free, inner stride 1),
 // weight [out, in], bias [out] or absent, y [rows, out].
+//
+//   backend.linear({.x = view_of(x), .weight = view_of(w), .bias = view_of(b),
+//                   .y = mut_view_of(y)});
 struct LinearArgs {
   ConstView x, weight, bias;
   MutView y;
 };
 
 // dx from dy, x and y = f(x), for the UnaryOps that are activations. All of one shape.
+//
+//   backend.activation_backward({.op = UnaryOp::gelu, .params = {}, .dy = view_of(dy),
+//                                .x = view_of(x), .y = view_of(y), .dx = mut_view_of(dx)});
 struct ActivationBackwardArgs {
   UnaryOp op;
   UnaryParams params;
@@ -123,6 +139,10 @@ struct ActivationBackwardArgs {
 
 // Over the last dimension. log: y = x - logsumexp(x); else y = exp(x - logsumexp(x)).
 // A row of -inf gives softmax 0 and log_softmax -inf, with zero gradient.
+//
+//   backend.softmax_forward({.log = true, .x = view_of(x), .y = mut_view_of(y)});
+//   backend.softmax_backward({.log = true, .y = view_of(y), .dy = view_of(dy),
+//                             .dx = mut_view_of(dx)});
 struct SoftmaxArgs {
   bool log = false;
   ConstView x;
@@ -136,6 +156,11 @@ struct SoftmaxBackwardArgs {
 
 // Over the last dimension: y = (x - mean) * rstd * weight + bias; mean, rstd [rows] in float32
 // (float64 for float64 input). x, y [rows, width]. weight and bias may be absent.
+//
+//   backend.layer_norm_forward({.x = view_of(x), .weight = view_of(w), .y = mut_view_of(y),
+//                               .mean = mut_view_of(mean), .rstd = mut_view_of(rstd)});
+//   backend.layer_norm_backward({.x = view_of(x), .weight = view_of(w), .mean = view_of(mean),
+//                                .rstd = view_of(rstd), .dy = view_of(dy), .dx = mut_view_of(dx)});
 struct LayerNormArgs {
   double eps = 1e-5;
   ConstView x, weight, bias;
@@ -147,6 +172,11 @@ struct LayerNormBackwardArgs {
 };  // each may be absent
 
 // y = x * rstd * weight over the last dimension, rstd = 1/sqrt(mean(x^2) + eps); as LayerNormArgs.
+//
+//   backend.rms_norm_forward({.x = view_of(x), .weight = view_of(w), .y = mut_view_of(y),
+//                             .rstd = mut_view_of(rstd)});
+//   backend.rms_norm_backward({.x = view_of(x), .weight = view_of(w), .rstd = view_of(rstd),
+//                              .dy = view_of(dy), .dx = mut_view_of(dx)});
 struct RMSNormArgs {
   double eps = 1e-6;
   ConstView x, weight;
@@ -158,6 +188,10 @@ struct RMSNormBackwardArgs {
 };  // each may be absent
 
 // y = gelu(x + bias). x, y [rows, width], bias [width].
+//
+//   backend.bias_gelu_forward({.x = view_of(x), .bias = view_of(b), .y = mut_view_of(y)});
+//   backend.bias_gelu_backward({.x = view_of(x), .bias = view_of(b), .dy = view_of(dy),
+//                               .dx = mut_view_of(dx), .dbias = mut_view_of(db)});
 struct BiasGeluArgs {
   ConstView x, bias;
   MutView y;
@@ -168,6 +202,12 @@ struct BiasGeluBackwardArgs {
 };  // each may be absent
 
 // y = f(gate) * up, f a gate's function (sigmoid or silu). All of one shape.
+//
+//   backend.gated_forward({.op = UnaryOp::silu, .gate = view_of(gate), .up = view_of(up),
+//                          .y = mut_view_of(y)});
+//   backend.gated_backward({.op = UnaryOp::silu, .gate = view_of(gate), .up = view_of(up),
+//                           .dy = view_of(dy), .dgate = mut_view_of(dgate),
+//                           .dup = mut_view_of(dup)});
 struct GatedArgs {
   UnaryOp op;
   ConstView gate, up;
@@ -181,6 +221,8 @@ struct GatedBackwardArgs {
 
 // x, y [..., N, D]: row n is turned by the angles (position + n) base^(-2i/dims), i < dims / 2, in
 // the planes of the elements i and i + dims / 2; by the negative angles if `inverse`.
+//
+//   backend.rotary({.dims = x.size(-1), .position = 17, .x = view_of(x), .y = mut_view_of(y)});
 struct RotaryArgs {
   double base = 10000;
   std::int64_t dims = 0, position = 0;
@@ -192,6 +234,12 @@ struct RotaryArgs {
 // logits [rows, classes], target int64 [rows]. loss [1]: the mean over rows whose target is not
 // ignore_index of (1 - s) * nll + s * mean_c nll_c (s: label smoothing); NaN if all are ignored,
 // as PyTorch. logsumexp [rows] is saved for the backward.
+//
+//   backend.cross_entropy_forward({.logits = view_of(logits), .target = view_of(target),
+//                                  .loss = mut_view_of(loss), .logsumexp = mut_view_of(lse)});
+//   backend.cross_entropy_backward({.logits = view_of(logits), .target = view_of(target),
+//                                   .logsumexp = view_of(lse), .dloss = view_of(dloss),
+//                                   .dlogits = mut_view_of(dlogits)});
 struct CrossEntropyArgs {
   std::int64_t ignore_index = -100;
   double label_smoothing = 0;
@@ -206,6 +254,10 @@ struct CrossEntropyBackwardArgs {
 };
 
 // y_i = x_i / (1 - p) where the i-th uniform of `random` is >= p, else 0. Its own backward.
+//
+//   const PhiloxState random = rng.reserve(x.numel());
+//   backend.dropout({.p = 0.1, .random = random, .x = view_of(x), .y = mut_view_of(y)});
+//   backend.dropout({.p = 0.1, .random = random, .x = view_of(dy), .y = mut_view_of(dx)});
 struct DropoutArgs {
   double p = 0;
   PhiloxState random;
@@ -215,12 +267,19 @@ struct DropoutArgs {
 
 // --- Mixture attention (ops/attention.h has the maths) -------------------------------------------
 
+//   args.mask = MaskView{.causal = true, .key_valid = view_of(valid)};
 struct MaskView {
   bool causal = false;  // key j is visible to query i if j <= i + Nk - Nq
   ConstView key_valid;  // bool [B, Nk], or absent
   ConstView bias;  // [B or 1, H or 1, Nq or 1, Nk] as strides of 0, or absent; added to the scores
 };
 
+//   void set_inputs(AttentionArgs& args, const AttentionInputs& in) {
+//     args.query = view_of(in.query), args.value = view_of(in.value), args.score = in.score;
+//     for (const Tensor& key : in.keys) args.keys.push_back(view_of(key));
+//     args.log_weight = broadcast_view(in.log_weight, {heads, components, nk});
+//     args.inverse_variance = broadcast_view(in.inverse_variance, {heads, components});
+//   }
 struct AttentionArgs {
   ConstView query;              // [B, H, Nq, D]
   std::vector<ConstView> keys;  // M of [B, Hk, Nk, D]; one if `shifts` is there. Hk divides H
@@ -236,12 +295,22 @@ struct AttentionArgs {
   int components() const { return static_cast<int>(log_weight.shape[1]); }
 };
 
+//   AttentionForwardArgs args;
+//   set_inputs(args, in);
+//   args.out = mut_view_of(out), args.logsumexp = mut_view_of(lse);
+//   backend.attention_forward(args);
 struct AttentionForwardArgs : AttentionArgs {
   MutView out;        // [B, H, Nq, Dv]
   MutView logsumexp;  // [B, H, Nq]; float32 (float64 for float64 input)
 };
 
 // Gradients whose data is null are not wanted. All are written, not added to.
+//
+//   AttentionBackwardArgs args;
+//   set_inputs(args, in);
+//   args.out = view_of(out), args.logsumexp = view_of(lse), args.dout = view_of(dout);
+//   args.dquery = mut_view_of(dq), args.dkeys = {mut_view_of(dk)}, args.dvalue = mut_view_of(dv);
+//   backend.attention_backward(args);
 struct AttentionBackwardArgs : AttentionArgs {
   ConstView out, logsumexp, dout;
   MutView dquery;
@@ -256,6 +325,10 @@ struct AttentionBackwardArgs : AttentionArgs {
 // --- Optimisers: one fused step over many tensors, in place ---------------------------------------
 
 // m, v may be absent (null) where the method has none. All float32 or float64, contiguous.
+//
+//   std::vector<OptimizerTensors> tensors{{.parameter = mut_view_of(p), .gradient = view_of(g),
+//                                          .first_moment = mut_view_of(m),
+//                                          .second_moment = mut_view_of(v)}};
 struct OptimizerTensors {
   MutView parameter;
   ConstView gradient;
@@ -264,6 +337,9 @@ struct OptimizerTensors {
 
 // PyTorch's Adam and AdamW: decoupled multiplies the parameter by (1 - lr weight_decay), else
 // weight_decay * parameter is added to the gradient.
+//
+//   backend.adam_step({.lr = 1e-3, .weight_decay = 0.01, .bias_correction1 = 1 - std::pow(0.9, t),
+//                      .bias_correction2 = 1 - std::pow(0.999, t)}, tensors);
 struct AdamArgs {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
   double bias_correction1 = 1, bias_correction2 = 1;  // 1 - beta^t in update t, counted from 1
@@ -271,6 +347,8 @@ struct AdamArgs {
 };
 // PyTorch's SGD: buffer = momentum * buffer + (1 - dampening) * gradient (the first step copies the
 // gradient).
+//
+//   backend.sgd_step({.lr = 0.1, .momentum = 0.9, .first_step = t == 1}, tensors);
 struct SgdArgs {
   double lr = 1e-2, momentum = 0, dampening = 0, weight_decay = 0;
   bool nesterov = false, first_step = true;

@@ -13,6 +13,9 @@
 namespace keymix {
 
 // What a backend's allocator knows about itself, in bytes.
+//
+//   const MemoryStats stats = memory_stats();
+//   fmt::print("{} of {} bytes in use\n", stats.current, stats.reserved);
 struct MemoryStats {
   std::size_t current = 0;   // in live storages
   std::size_t peak = 0;      // largest `current` since the last reset

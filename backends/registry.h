@@ -1,6 +1,6 @@
 // Which backend serves a device, and the two things every op asks of it: memory and views.
 //
-//   register_backend(Device{DeviceType::custom, 0}, std::make_unique<MyBackend>());
+//   register_backend(Device{DeviceKind::custom, 0}, std::make_unique<MyBackend>());
 //   Tensor y = allocate("neg", x.shape(), x.dtype(), x.device());
 //   backend_for(x.device()).unary(UnaryOp::neg, mut_view_of(y), view_of(x), {});
 #pragma once

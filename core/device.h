@@ -1,7 +1,9 @@
 // Where a tensor's memory lives. A Device is a name only; the backend behind it is found in
 // backends/registry.h.
 //
-//   x.device() == cpu();
+//   const Device device = x.device();
+//   device == cpu();    // true
+//   to_string(device);  // "cpu"
 #pragma once
 
 #include <string>

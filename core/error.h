@@ -13,6 +13,11 @@
 
 namespace keymix {
 
+//   try {
+//     matmul(a, b);
+//   } catch (const Error& error) {
+//     fmt::print("{}\n", error.what());
+//   }
 class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message) : std::runtime_error(message) {}

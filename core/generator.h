@@ -10,6 +10,11 @@
 namespace keymix {
 
 // Where one call's numbers start.
+//
+//   const PhiloxState start = rng.state();
+//   Tensor x = randn({3}, rng);
+//   rng.set_state(start);
+//   Tensor y = randn({3}, rng);  // equals x
 struct PhiloxState {
   std::uint64_t seed = 0;
   std::uint64_t offset = 0;

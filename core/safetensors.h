@@ -16,11 +16,14 @@ namespace keymix {
 using NamedTensors = std::map<std::string, Tensor>;
 using Metadata = std::map<std::string, std::string>;
 
+//   const SafetensorsFile file = read_safetensors("model.safetensors");
+//   Tensor weight = file.tensors.at("head.weight");
 struct SafetensorsFile {
   NamedTensors tensors;
   Metadata metadata;  // the header's __metadata__
 };
 
+//   write_safetensors("model.safetensors", model.state_dict(), {}, {.checksum = true});
 struct SafetensorsOptions {
   // Adds metadata `checksum`: "crc32:" and the CRC-32 of the whole file, in hexadecimal, with zeros
   // in the place of its own digits. Other readers of the format see one more string.

@@ -82,6 +82,10 @@ int normalize_dim(std::string_view op, std::int64_t dim, int ndim);
 
 // A list of dimensions for reductions. Converts from one int or a braced list; `all` stands for
 // every dimension.
+//
+//   const Dims image{-2, -1};
+//   x.mean(image);  // as x.mean({-2, -1})
+//   x.sum(all);     // as x.sum()
 class Dims {
  public:
   Dims() = default;

@@ -36,6 +36,9 @@ class Node;
 }
 
 // What a Tensor points to. Library code reads it through Tensor's accessors.
+//
+//   const TensorImpl& impl = x.impl();
+//   const bool views_of_one = impl.storage == y.impl().storage;
 struct TensorImpl {
   std::shared_ptr<Storage> storage;
   Shape shape;
@@ -73,6 +76,7 @@ struct Slice {
 // an integer tensor (float32) or an integer meets a bool tensor (int64).
 //
 //   x * 2 + 0.5;  // float32 for a float32 x
+//   Tensor scaled(const Tensor& x, Scalar factor) { return x * factor; }
 class Scalar {
  public:
   template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>>
@@ -96,13 +100,18 @@ class Scalar {
 
 using IndexItem = std::variant<std::int64_t, Slice, Tensor>;
 
+//   const ReduceOptions keep{.keepdim = true};
+//   Tensor centred = x - x.mean(-1, keep);
 struct ReduceOptions {
   bool keepdim = false;
 };
+//   Tensor biased = x.var(-1, {.keepdim = true, .correction = 0});
 struct VarOptions {
   bool keepdim = false;
   int correction = 1;  // divisor is count - correction (1: unbiased, as PyTorch)
 };
+//   loss.backward({.retain_graph = true});
+//   loss.backward();  // again: adds the same once more
 struct BackwardOptions {
   bool retain_graph = false;
   // Record the backward pass itself; implies retain_graph. Each grad() then has a history that

@@ -5,7 +5,8 @@
 #   lines indented by 3 or more    code, or a table
 #   // --- Heading ---             nothing
 #   the inside of a function       nothing
-#   the file's example             stands at each of its classes too
+#   a class's example              stands at those too that follow it without a blank line
+#   the file's example             stands at its other classes
 
 function open_code() { if (!code) { print indent "/// @code{.unparsed}"; code = 1 } }
 function close_code() { if (code) { print indent "/// @endcode"; code = 0 } }
@@ -46,7 +47,7 @@ function count(text, letter,   copy) { copy = text; return gsub(letter, "", copy
     if (text ~ /^   /) {
       open_code()
       if (!header_done) example = example "/// " substr(text, 4) "\n"
-      else own_example = 1
+      else own_example = own_example "/// " substr(text, 4) "\n"
       print indent "/// " substr(text, 4)
     } else if (code && text == "") {
       print indent "///"
@@ -62,9 +63,14 @@ function count(text, letter,   copy) { copy = text; return gsub(letter, "", copy
   header_done = 1
   # A template's first line waits for the second, which tells whether it is a class.
   if (!held && /^template <.*>$/) { held = $0; next }
-  if (/^(class|struct) [A-Za-z:]+.*\{/ && example != "" && !own_example)
-    printf "/// @par Example\n/// @code{.unparsed}\n%s/// @endcode\n", example
-  own_example = 0
+  if ($0 == "") shared = ""
+  if (/^(class|struct) [A-Za-z:]+.*\{/) {
+    if (own_example != "") shared = own_example
+    else if (shared example != "")
+      printf "/// @par Example\n/// @code{.unparsed}\n%s/// @endcode\n",
+             shared != "" ? shared : example
+  }
+  own_example = ""
   if (held) { print held; held = "" }
   sub(/struct fmt::formatter</, "struct fmt_formatter<")  # a scope that Doxygen doesn't know
 

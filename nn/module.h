@@ -29,6 +29,9 @@ struct LoadOptions {
   std::map<std::string, std::string> rename = {};  // name in the file -> name in the model
 };
 // Names that found no partner: in the model alone, and in the file alone.
+//
+//   const nn::LoadReport report = model.load_state_dict(tensors, {.strict = false});
+//   for (const std::string& name : report.missing) fmt::print("not in the file: {}\n", name);
 struct LoadReport {
   std::vector<std::string> missing, unexpected;
 };

@@ -17,6 +17,7 @@ namespace keymix::nn {
 
 class Store;
 
+//   Tensor table = scope.buffer("table", arange(64), {.persistent = false});
 struct BufferOptions {
   bool persistent = true;
 };

@@ -15,6 +15,9 @@
 namespace keymix::nn {
 
 // A layer that is still to be built: its type and options.
+//
+//   nn::Layer<nn::Linear> head = nn::layer<nn::Linear>({.in = 16, .out = 2});
+//   nn::Sequential net(scope / "net", relu, head);
 template <typename T>
 struct Layer {
   typename T::Options options;

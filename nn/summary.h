@@ -8,6 +8,9 @@
 namespace keymix::nn {
 
 // What the ops of a pass cost, by the module they belong to.
+//
+//   for (const nn::ModuleCost& cost : nn::module_costs(model, model(input)))
+//     fmt::print("{} {} {}\n", cost.path, cost.parameters, cost.flops);
 struct ModuleCost {
   std::string path;
   std::vector<std::string> types;

@@ -22,6 +22,8 @@
 
 namespace keymix {
 
+//   const AttentionInputs softmax{.query = q, .keys = {k}, .value = v, .mask = {.causal = true}};
+//   Tensor out = attention(softmax).out;
 struct AttentionInputs {
   Tensor query = {};     // [B, H, Nq, D]
   TensorList keys = {};  // M tensors [B, Hk, Nk, D]; or one, with `shifts`
@@ -37,6 +39,8 @@ struct AttentionInputs {
   AttentionDropout dropout = {};
 };
 
+//   const AttentionResult result = attention({.query = q, .keys = {k}, .value = v});
+//   result.out;  // result.logsumexp: of the scores
 struct AttentionResult {
   Tensor out;  // [B, H, Nq, Dv]
   // [B, H, Nq], float32 or wider: log of the normaliser of the scores, for gaussian scores without

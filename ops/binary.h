@@ -25,6 +25,9 @@ Tensor logical_xor(const Tensor& a, const Tensor& b);
 // Whether |a - b| <= atol + rtol |b| everywhere, after broadcasting and in float64. An infinity is
 // close to itself alone; a NaN to nothing, or to a NaN if equal_nan. True of nothing.
 // Throws on a negative tolerance.
+//
+//   const CloseOptions loose{.rtol = 1e-3, .atol = 1e-6};
+//   allclose(a, b, loose);
 struct CloseOptions {
   double rtol = 1e-5, atol = 1e-8;
   bool equal_nan = false;

@@ -1,8 +1,9 @@
 // Mask: which keys a query may see. One description for every attention core, so that a fused
 // kernel never needs the N x N matrix it stands for.
 //
-//   attention(x, {.causal = true});        // a language model
+//   attention(x, {.causal = true});         // a language model
 //   attention(x, {.key_valid = ids != 0});  // padding
+//   const Mask both{.causal = true, .key_valid = ids != 0};
 #pragma once
 
 #include "keymix/core/tensor.h"

@@ -8,6 +8,7 @@
 
 namespace keymix {
 
+//   q = rotary(q, 0, {.base = 500000, .dims = 32});
 struct RotaryOptions {
   double base = 10000;
   // Elements of a row that take part, the first ones; all if unset. The rest stays as it is.

@@ -9,10 +9,13 @@
 
 namespace keymix {
 
+//   const SortResult best = topk(logits, 5);
+//   best.values, best.indices;
 struct SortResult {
   Tensor values, indices;
 };
 
+//   auto [values, indices] = sort(x, 0, {.descending = true});
 struct SortOptions {
   bool descending = false;
 };
@@ -20,6 +23,7 @@ SortResult sort(const Tensor& x, int dim = -1, SortOptions options = {});
 // The indices of sort() alone: gather(x, dim, argsort(x, dim)) is x in order.
 Tensor argsort(const Tensor& x, int dim = -1, SortOptions options = {});
 
+//   auto [values, indices] = topk(x, 5, -1, {.largest = false});
 struct TopkOptions {
   bool largest = true;  // false: the k smallest
 };

@@ -41,6 +41,10 @@ struct AttentionInput {
 // What a core remembers while a sequence is decoded piece by piece: here the keys and values of all
 // positions so far, in memory that is there from the first step. A core that needs something else
 // derives its own.
+//
+//   NoGrad no_grad;
+//   const std::unique_ptr<nn::AttentionState> state = attention.make_state(1024);
+//   Tensor y = attention.step(x, *state);  // state->length has grown by x.size(1)
 struct AttentionState {
   std::int64_t capacity = 0;  // positions there is room for
   std::int64_t length = 0;    // positions so far

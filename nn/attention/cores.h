@@ -8,6 +8,7 @@
 
 namespace keymix::nn {
 
+//   options.attention = nn::core<nn::SoftmaxCore>();  // what nn::Softmax{} stands for
 struct SoftmaxCore : AttentionCore {
   using Options = Softmax;
 
@@ -17,6 +18,9 @@ struct SoftmaxCore : AttentionCore {
 };
 
 // The parameters of a mixture, born in the scope of its core.
+//
+//   const nn::Mixture& mixture = core.mixture;  // of an MgkCore or SmgkCore
+//   Tensor pi = exp(mixture.log_weight());      // [H or 1, M, 1]
 struct Mixture {
   std::int64_t components = 1;
   AttentionMode mode = AttentionMode::soft;
@@ -31,6 +35,8 @@ struct Mixture {
   Tensor inverse_variance() const;
 };
 
+//   const auto& core = dynamic_cast<const nn::MgkCore&>(attention.core());
+//   core.mixture.weights;  // the parameter `mixing`
 struct MgkCore : AttentionCore {
   using Options = Mgk;
 
@@ -44,6 +50,8 @@ struct MgkCore : AttentionCore {
   Tensor forward(const AttentionInput& in) override;
 };
 
+//   const auto& core = dynamic_cast<const nn::SmgkCore&>(attention.core());
+//   core.mu;  // [M, H, D]: what each component takes from the keys
 struct SmgkCore : AttentionCore {
   using Options = Smgk;
 

@@ -33,6 +33,8 @@ enum class MixingShared { per_layer, per_head };
 inline constexpr MixingShared per_layer = MixingShared::per_layer;
 inline constexpr MixingShared per_head = MixingShared::per_head;
 
+//   const nn::Mixing mixing{.kind = nn::softmax_weights, .shared = nn::per_head};
+//   options.attention = nn::Mgk{.components = 2, .mixing = mixing};
 struct Mixing {
   MixingKind kind = clamp_weights;
   MixingShared shared = per_layer;
@@ -66,6 +68,8 @@ struct Performer {
   std::int64_t features = 0;  // per head; 0: D ln D, the growth that the paper's theory asks for
 };
 
+//   nn::AttentionOptions kind = nn::Mgk{.components = 2};
+//   nn::MultiHeadAttention attention(scope, {.width = 128, .heads = 4, .attention = kind});
 class AttentionOptions {
  public:
   using MakeCore = std::function<std::unique_ptr<AttentionCore>(Scope, const AttentionGeometry&)>;

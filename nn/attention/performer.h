@@ -22,6 +22,10 @@ namespace keymix::nn {
 
 // Of all keys so far, with phi relative to exp(shift): a size that does not grow with the length.
 // `capacity` bounds the positions as it does for other cores, and reserves nothing.
+//
+//   const auto state = attention.make_state(4096);
+//   attention.step(x, *state);
+//   dynamic_cast<const nn::PerformerState&>(*state).sums;  // [B, Hk, 1, m, Dv + 1]
 struct PerformerState : AttentionState {
   Tensor sums = {};           // [B, Hk, 1, m, Dv + 1]: sum over j of phi_f(y_j) (v_j, 1)
   Tensor shift = {};          // [B, Hk, 1, 1, m]: the largest log phi_f(y_j)
@@ -33,6 +37,9 @@ struct PerformerState : AttentionState {
 // Exponents stay in the log domain relative to the largest key of each feature, which each query
 // adds to its own: nothing overflows, no denominator is 0 where a key is visible, and no epsilon is
 // added. Differentiable twice in queries, keys and values. Halves compute in float32.
+//
+//   const auto& core = dynamic_cast<const nn::PerformerCore&>(attention.core());
+//   core.random_features;  // [m, D]
 struct PerformerCore : AttentionCore {
   using Options = Performer;
 

@@ -10,6 +10,7 @@
 
 namespace keymix::data {
 
+//   Tensor ids = data::pad_sequences(sentences, {.padding = 0, .length = 128});
 struct PadOptions {
   std::int64_t padding = 0;  // fills the rest of a row
   std::int64_t length = 0;   // of all rows; 0: that of the longest sequence

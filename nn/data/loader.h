@@ -27,6 +27,9 @@ concept Dataset = requires(const D& dataset, std::size_t i) {
 
 // Where a loader is: the next batch is number `batch` of epoch `epoch`. All that a checkpoint
 // keeps.
+//
+//   const data::LoaderPosition position = loader.position();  // for a checkpoint
+//   loader.seek(position);                                    // next() goes on from there
 struct LoaderPosition {
   std::int64_t epoch = 0;
   std::int64_t batch = 0;
@@ -34,11 +37,15 @@ struct LoaderPosition {
   friend bool operator==(const LoaderPosition&, const LoaderPosition&) = default;
 };
 
+//   data::DataLoader<Batch> loader(examples, sampler, collate, {.prefetch = 4});
 struct LoaderOptions {
   std::int64_t prefetch = 2;  // batches made ahead by a thread; 0: made when they are asked for
 };
 
 // Walks through a sampler's epochs. Belongs to whichever thread makes the batches.
+//
+//   data::SamplerWalk walk(std::make_shared<data::ShuffledSampler>(sampler), {.epoch = 3});
+//   for (; walk.position().epoch == 3; walk.advance()) use(walk.indices());
 class SamplerWalk {
  public:
   // Throws Error unless the position exists.

@@ -24,6 +24,7 @@ class Sampler {
   virtual std::vector<Indices> batches(std::int64_t epoch) const = 0;
 };
 
+//   data::ShuffledSampler sampler(size, seed, {.batch = 32, .drop_last = true});
 struct SamplerOptions {
   std::int64_t batch = 1;
   bool drop_last = false;  // leave out a last batch that is not full

@@ -14,6 +14,8 @@
 
 namespace keymix::data {
 
+//   const data::TextBatch batch = train.next();
+//   Tensor loss = cross_entropy(model(batch.input), batch.target);
 struct TextBatch {
   Tensor input, target;  // int64 [batch, length]
 };

@@ -22,6 +22,7 @@ void xavier_normal(Tensor tensor, Generator& rng, double gain = 1.0);
 
 // He et al. 2015: variance 2 / (1 + negative_slope^2) / fan, for layers followed by a (leaky) ReLU.
 enum class Fan { in, out };
+//   nn::init::kaiming_normal(layer.weight, rng, {.fan = nn::init::Fan::out});
 struct KaimingOptions {
   Fan fan = Fan::in;
   double negative_slope = 0.0;

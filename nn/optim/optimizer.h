@@ -22,6 +22,9 @@ namespace keymix::optim {
 using Betas = std::array<double, 2>;
 
 // What a schedule gives to a step. beta1 stands for momentum in SGD; unset: the group's own.
+//
+//   const auto rate = [](std::int64_t step) { return optim::Rates(step < 100 ? 1e-3 : 1e-4); };
+//   adam.step(rate(step));
 struct Rates {
   double lr;
   std::optional<double> beta1;
@@ -29,6 +32,8 @@ struct Rates {
   Rates(double lr_, std::optional<double> beta1_ = std::nullopt) : lr(lr_), beta1(beta1_) {}
 };
 
+//   const optim::ParameterGroup norms{.parameters = model.parameters("*norm*"), .weight_decay = 0};
+//   optim::AdamW adam({norms, others}, {.weight_decay = 0.1});
 struct ParameterGroup {
   nn::ParameterList parameters = {};
   std::optional<double> lr_scale = std::nullopt;  // multiplies the step's learning rate
@@ -39,6 +44,9 @@ struct ParameterGroup {
 };
 
 // What an optimiser remembers of one parameter: all that a checkpoint has to keep.
+//
+//   for (const optim::ParameterState& state : adam.state())
+//     fmt::print("{} {}\n", state.parameter.name, state.step);
 struct ParameterState {
   nn::Parameter parameter;
   std::int64_t step = 0;  // updates so far
@@ -48,6 +56,10 @@ struct ParameterState {
   Tensor second_moment = {};
 };
 
+//   void update(optim::Optimizer& optimizer, double lr) {  // whichever it is
+//     optimizer.step(lr);
+//     optimizer.zero_grad();
+//   }
 class Optimizer {
  public:
   virtual ~Optimizer();

@@ -1,7 +1,10 @@
 // Curves over the steps of a training, and matrices as pictures, drawn by gnuplot into one PNG.
 //
-//   train::draw_plots({{.title = "loss", .series = {{.title = "train", .points = losses}}}}, "loss.png");
-//   train::draw_heatmaps({{.title = "head 0", .values = weights[0][0]}}, "attention.png");
+//   const train::Series losses{.title = "train", .points = {train::Point{0, 4.2}, {100, 2.9}}};
+//   const train::Plot plot{.title = "loss", .series = {losses}, .y_range = train::Range{0, 5}};
+//   train::draw_plots({plot}, "loss.png");
+//   const train::Heatmap map{.title = "head 0", .values = weights[0][0]};
+//   train::draw_heatmaps({map}, "attention.png");
 #pragma once
 
 #include "keymix/core/tensor.h"

@@ -59,6 +59,9 @@ struct TrainerOptions {
 
 enum class Better { lower, higher };
 
+//   const train::TrainResult result = trainer.run(loss_of_batch);
+//   if (result.ending == train::TrainResult::Ending::finished)
+//     fmt::print("loss {:.3f} after {} steps\n", result.loss, result.steps);
 struct TrainResult {
   enum class Ending { finished, interrupted, stopped_early };
   Ending ending = Ending::finished;

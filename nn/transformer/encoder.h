@@ -21,6 +21,8 @@
 
 namespace keymix::nn {
 
+//   const nn::EncoderBlockOptions block{.width = 512, .heads = 8, .dropout = 0.1, .gated = true};
+//   nn::Encoder encoder(scope / "encoder", {.layers = 6, .block = block});
 struct EncoderBlockOptions {
   std::int64_t width = 0;
   std::int64_t heads = 0;

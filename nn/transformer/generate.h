@@ -27,6 +27,9 @@ struct GenerateOptions {
 std::int64_t sample(const Tensor& logits, const GenerateOptions& options, Generator& rng);
 
 // The tokens after `prompt`, as a range that is walked once. Holds references to model and rng.
+//
+//   Generation text = generate(model, prompt, {.length = 200, .top_p = 0.9}, rng);
+//   for (std::int64_t token : text) std::cout << decode(token);
 class Generation {
  public:
   Generation(nn::LanguageModel& model, std::vector<std::int64_t> prompt, GenerateOptions options,

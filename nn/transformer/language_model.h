@@ -33,6 +33,10 @@ struct LanguageModelOptions {
 };
 
 // What a model remembers of the sequence that it is continuing.
+//
+//   NoGrad no_grad;
+//   nn::LanguageModelState state = model.make_state();
+//   Tensor logits = model.step(prompt, state);  // state.length is now prompt.size(1)
 struct LanguageModelState {
   std::vector<std::unique_ptr<AttentionState>> blocks;
   std::int64_t length = 0;  // tokens so far

@@ -12,8 +12,6 @@ namespace keymix {
 namespace autograd {
 namespace {
 
-thread_local std::int64_t node_count = 0;
-
 // What the engine knows of one node while it runs.
 struct NodeState {
   int waiting_for = 0;    // consumers that have not delivered their gradient yet
@@ -181,7 +179,6 @@ void Engine::deliver(const Node& node, const TensorList& gradients) {
 }
 
 void Engine::run_node(const std::shared_ptr<Node>& node, NodeState& state) {
-  ++node_count;
   const bool reached = !state.cotangents.empty() && state.wanted;
   if (auto* leaf = dynamic_cast<Leaf*>(node.get())) {
     if (reached && accumulate_into_leaves_) {
@@ -226,7 +223,6 @@ void Engine::run_node(const std::shared_ptr<Node>& node, NodeState& state) {
 
 void Engine::run(TensorList* captured) {
   const GradMode mode(options_.create_graph);
-  node_count = 0;
   for (const std::shared_ptr<Node>& root : roots_)
     if (states_[root.get()].waiting_for == 0) ready_.push(root);
   while (!ready_.empty()) {
@@ -277,8 +273,6 @@ void backward(const TensorList& outputs, const TensorList& cotangents, BackwardO
                                                i < cotangents.size() ? cotangents[i] : Tensor()));
   engine.run(nullptr);
 }
-
-std::int64_t last_backward_node_count() { return node_count; }
 
 }  // namespace autograd
 

@@ -32,8 +32,5 @@ namespace autograd {
 // Gradients of the outputs added into the grad() of every leaf reached.
 void backward(const TensorList& outputs, const TensorList& cotangents, BackwardOptions options);
 
-// Nodes run by this thread's last backward() or grad(): each node of the graph once.
-std::int64_t last_backward_node_count();
-
 }  // namespace autograd
 }  // namespace keymix

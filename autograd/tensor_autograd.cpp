@@ -44,7 +44,8 @@ Tensor Tensor::grad() const {
 
 void Tensor::set_grad(const Tensor& gradient) {
   autograd::Leaf* leaf = leaf_of(*this);
-  check(leaf != nullptr, "set_grad: only a leaf that requires a gradient keeps one; got {}",
+  check(leaf != nullptr,
+        "set_grad: this tensor keeps no gradient; got {}; needed a leaf that requires one",
         requires_grad() ? "the output of " + impl().node->op : "a tensor without requires_grad");
   check(!gradient.defined() || (gradient.shape() == shape() && gradient.dtype() == dtype()),
         "set_grad: the gradient does not fit; got {} {}; needed {} {}",

@@ -16,7 +16,7 @@ Shape resolve_shape(const Tensor& x, const Shape& wanted) {
   std::int64_t known = 1;
   for (int d = 0; d < shape.ndim(); ++d) {
     if (shape[d] == -1) {
-      check(inferred < 0, "reshape: only one size can be -1; got {}", wanted);
+      check(inferred < 0, "reshape: several sizes are -1; got {}; needed one at most", wanted);
       inferred = d;
     } else {
       check(shape[d] >= 0, "reshape: negative size; got {}; needed sizes of 0 or more, or one -1",

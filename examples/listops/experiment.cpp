@@ -113,7 +113,7 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
                 .heads = choice.classifier.heads,
                 .components = choice.components,
                 .parameters = model.parameter_count(),
-                .attention_mflop = model.attention_flops(options.batch, length) / 1e6};
+                .attention_mflop = model.encoder.attention_flops(options.batch, length) / 1e6};
   Metrics metrics(folder + "/metrics.jsonl");
   metrics.start(result, options);
   train::ProgressBar bar({.label = choice.label(),

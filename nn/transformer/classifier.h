@@ -43,10 +43,6 @@ struct Classifier : Module {
 
   // ids [batch, length], int32 or int64, 0 where there is padding; gives logits [batch, classes].
   Tensor operator()(const Tensor& ids);
-
-  double attention_flops(std::int64_t batch, std::int64_t length) const {
-    return encoder.attention_flops(batch, length);
-  }
 };
 
 }  // namespace keymix::nn

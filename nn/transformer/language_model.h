@@ -65,9 +65,6 @@ struct LanguageModel : Module {
 
   std::int64_t vocab() const { return tokens.weight.size(0); }
   std::int64_t context() const { return positions.max_length(); }
-  double attention_flops(std::int64_t batch, std::int64_t length) const {
-    return transformer.attention_flops(batch, length);
-  }
 
  private:
   Tensor embed(const Tensor& ids, std::int64_t first);

@@ -137,11 +137,11 @@ TEST_CASE("safetensors: malformed headers are named", "[unit]") {
   };
   const std::string malformed = "the header is malformed; ";
   const Case cases[] = {
-      {"", "", malformed + "it does not start with '{'"},
-      {" {}", "", malformed + "it does not start with '{'"},
-      {"\xef\xbb\xbf{}", "", malformed + "it does not start with '{'"},
-      {"[]", "", malformed + "it does not start with '{'"},
-      {std::string("{}\0", 3), "", malformed + "it contains a NUL byte"},
+      {"", "", malformed + "it does not start with '{'; needed a JSON object"},
+      {" {}", "", malformed + "it does not start with '{'; needed a JSON object"},
+      {"\xef\xbb\xbf{}", "", malformed + "it does not start with '{'; needed a JSON object"},
+      {"[]", "", malformed + "it does not start with '{'; needed a JSON object"},
+      {std::string("{}\0", 3), "", malformed + "it contains a NUL byte; needed text"},
       {"{", "", malformed + "it is not valid JSON at byte 2; needed a JSON object"},
       {"{} x", "", malformed + "it is not valid JSON at byte 4; needed a JSON object"},
       {"{\"a\":1}", "", malformed + "the value of 'a' is a number; needed an object"},
@@ -201,7 +201,8 @@ TEST_CASE("safetensors: malformed headers are named", "[unit]") {
        malformed + "the metadata 'a' is a number; needed a string"},
       {"{\"__metadata__\":{\"a\":{}}}", "",
        malformed + "the metadata 'a' is an object; needed a string"},
-      {"{\"__metadata__\":[]}", "", malformed + "the value of '__metadata__' is a list"},
+      {"{\"__metadata__\":[]}", "",
+       malformed + "the value of '__metadata__' is a list; needed an object"},
       {"{" + entry("a", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]") + "}", "x",
        malformed + "tensor 'a' has too many dimensions; needed at most 8"},
   };

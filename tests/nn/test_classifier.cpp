@@ -96,7 +96,7 @@ TEST_CASE("the classifier has the parameters of the published models", "[unit]")
 
 TEST_CASE("attention FLOPs of a model are those of its blocks", "[unit]") {
   const nn::Classifier model(Generator(1), small(nn::Mgk{}));
-  CHECK(model.attention_flops(4, 10) == 2 * 22.0 * 4 * 2 * 100 * 5);
+  CHECK(model.encoder.attention_flops(4, 10) == 2 * 22.0 * 4 * 2 * 100 * 5);
 }
 
 TEST_CASE("padding contributes nothing but counts in the mean", "[unit]") {

@@ -101,10 +101,11 @@ Section leaf_section() {
            "requires_grad_: only a leaf can stop requiring a gradient; got the output of mul; "
            "needed detach()"},
           {MISUSE((x * 2.0).set_grad(x)),
-           "set_grad: only a leaf that requires a gradient keeps one; got the output of mul"},
+           "set_grad: this tensor keeps no gradient; got the output of mul; needed a leaf that "
+           "requires one"},
           {MISUSE(ones({2}).set_grad(x)),
-           "set_grad: only a leaf that requires a gradient keeps one; got a tensor without "
-           "requires_grad"},
+           "set_grad: this tensor keeps no gradient; got a tensor without requires_grad; needed a "
+           "leaf that requires one"},
           {MISUSE(ones({2}, {.requires_grad = true}).set_grad(ones({3}))),
            "set_grad: the gradient does not fit; got float32 [3]; needed float32 [2]"},
           {MISUSE(ones({2}).register_hook([](const Tensor& dx) { return dx; })),

@@ -18,7 +18,8 @@ Section view_section() {
           {MISUSE(x.reshape({4, -1})),
            "reshape: cannot infer -1; [2, 3] has 6 elements, [4, -1] leaves 4 for the rest; needed "
            "a whole number"},
-          {MISUSE(x.reshape({-1, -1})), "reshape: only one size can be -1; got [-1, -1]"},
+          {MISUSE(x.reshape({-1, -1})),
+           "reshape: several sizes are -1; got [-1, -1]; needed one at most"},
           {MISUSE(x.reshape({-2, -3})),
            "reshape: negative size; got [-2, -3]; needed sizes of 0 or more, or one -1"},
           {MISUSE(x.expand({4, 3})),

@@ -143,6 +143,7 @@ TEST_CASE("optimisers follow PyTorch's trajectories", "[unit]") {
   }
 }
 
+// [cpu]: the kernel is its own.
 TEST_CASE("optimisers take the fused kernel for contiguous float32 and float64", "[unit][cpu]") {
   for (const Trajectory& trajectory : trajectories()) {
     INFO(trajectory.name);

@@ -140,9 +140,10 @@ run_script() {
     "$(grep -c '^SKIPPED: ' "$log")"
 }
 
-# run_fuzzers FOLDER: three seconds for every target, always the same inputs from the first on.
+# run_fuzzers FOLDER: three seconds for every target, always the same inputs from the first on; and
+# two thousand inputs of libFuzzer's.
 run_fuzzers() {
-  local program log=$1/log/fuzz.log bad=0 count=0
+  local program name status log=$1/log/fuzz.log bad=0 count=0
   mkdir -p "$1/log" && : >"$log"
   for program in "$1"/tests/fuzz/seeded_*; do
     [ -x "$program" ] || continue
@@ -151,8 +152,28 @@ run_fuzzers() {
     cat "$log.one"
     cat "$log.one" >>"$log"
   done
-  rm -f "$log.one"
   [ "$count" -gt 0 ] || { say "fuzz: no program was built" && bad=1 count=1; }
+  # libFuzzer's, where clang has it: that they link, take the seeds and run. New inputs join the
+  # seeds, so these are written anew.
+  for program in "$1"/tests/fuzz/libfuzzer_*; do
+    [ -x "$program" ] || continue
+    count=$((count + 1)) name=${program##*/libfuzzer_}
+    rm -rf "$1/log/corpus_$name" && mkdir "$1/log/corpus_$name"
+    {
+      "$1/tests/fuzz/seeded_$name" --write-seeds "$1/log/corpus_$name" &&
+        "$program" -seed=1 -runs=2000 -timeout=60 -artifact_prefix="$1/log/$name-" "$1/log/corpus_$name"
+    } </dev/null >"$log.one" 2>&1
+    status=$?
+    cat "$log.one" >>"$log"
+    if [ "$status" -ne 0 ]; then
+      say "libfuzzer_$name: FAILED"
+      cat "$log.one"
+      bad=$((bad + 1))
+    else
+      say "libfuzzer_$name: $(sed -n 's/^Done \(.*\) in .*/\1/p' "$log.one")"
+    fi
+  done
+  rm -f "$log.one"
   add fuzz $((count - bad)) "$bad" 0
 }
 
@@ -289,7 +310,8 @@ if [ -n "$all" ]; then
     export "${options}_OPTIONS=allow_addr2line=1:print_stacktrace=1:$(printenv "${options}_OPTIONS")"
   done
 
-  if configure asan build-asan ${with_clang[@]+"${with_clang[@]}"} && build build-asan keymix_tests fuzz; then
+  if configure asan build-asan ${with_clang[@]+"${with_clang[@]}"} &&
+    build build-asan keymix_tests fuzz libfuzzer; then
     run_tests asan build-asan '~[slow]' build-asan/tests/keymix_tests
     [ -n "$filter${arguments[*]-}" ] || run_fuzzers build-asan
   else

@@ -181,7 +181,7 @@ bool allclose(const Tensor& a, const Tensor& b, CloseOptions options) {
         "allclose: negative tolerance; got rtol {}, atol {}; needed 0 or more", options.rtol,
         options.atol);
   const NoGrad no_grad;
-  // Wide integers that differ are told apart before the cast; equal infinities have no difference.
+  // Equal infinities have no difference: it is a NaN.
   const Operands in = promote_operands("allclose", a, b);
   const Tensor equal = in.a == in.b, x = in.a.to(float64), y = in.b.to(float64);
   const Tensor distance = abs(x - y);

@@ -26,7 +26,7 @@ const std::map<std::string, std::string> kElsewhere = {
     {"operator*=", "in place: ops/test_inplace.cpp"},
     {"operator/=", "in place: ops/test_inplace.cpp"},
     {"fill_", "in place: ops/test_inplace.cpp"},
-    {"allclose", "gives a bool: ops/test_logic.cpp"},
+    {"allclose", "gives a bool, which is no tensor to compare: ops/test_logic.cpp"},
     {"zeros", "factory: ops/test_create.cpp"},
     {"ones", "factory: ops/test_create.cpp"},
     {"full", "factory: ops/test_create.cpp"},

@@ -62,6 +62,8 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
   config["lr"] = fmt::format("{}", training.lr);
   config["weight_decay"] = fmt::format("{}", training.weight_decay);
   config["seed"] = std::to_string(training.seed);
+  // It decides which weights are the best ones.
+  config["evaluate_every"] = std::to_string(training.evaluate_every);
   if (training.redraw > 0) config["redraw"] = std::to_string(training.redraw);
 
   train::Trainer trainer(

@@ -96,8 +96,10 @@ class Trainer {
                 Better better = Better::lower);
 
   // Trains. `loss_of_batch` draws a batch and returns its loss, one element. Throws Error when the
-  // loss is not finite, naming the op that made the first such value, and on everything that cannot
-  // be written or resumed; the last checkpoint is then as it was.
+  // loss or the norm of the gradients (clipped or not) is not finite, before such a step changes the
+  // weights, naming the op that made the first such value: the step is run again in AnomalyMode for
+  // it. Throws Error on everything that cannot be written or resumed, too. The last checkpoint is
+  // then as it was.
   TrainResult run(const LossOfBatch& loss_of_batch);
 
   // After run(): puts the best weights into the model. Throws Error without a folder or a

@@ -217,6 +217,8 @@ TEST_CASE("language_model: performer trains with dropout, resumes, writes", "[un
             .out.starts_with("to be"));
   CHECK(run_program(folder, flags + " --resume --features 7").err.find("features was 6, now 7") !=
         std::string::npos);
+  CHECK(run_program(folder, flags + " --resume --redraw 7").err.find("redraw was unset, now 7") !=
+        std::string::npos);
 }
 
 TEST_CASE("language_model: bad places and texts end in an error, not in a training", "[unit]") {
@@ -262,7 +264,8 @@ TEST_CASE("language_model: bad places and texts end in an error, not in a traini
            {"--warmup 3", "warmup was 2, now 3"},
            {"--weight-decay 0.3", "weight_decay was 0.1, now 0.3"},
            {"--clip 2", "trainer.clip was 1, now 2"},
-           {"--seed 9", "seed was 1, now 9"}}) {
+           {"--seed 9", "seed was 1, now 9"},
+           {"--evaluate-every 2", "evaluate_every was 5, now 2"}}) {
     INFO(flag);
     CHECK(error("--out run --resume --steps 10 " + flag).find(complaint) != std::string::npos);
   }

@@ -184,6 +184,7 @@ TEST_CASE("a classifier learns eight samples by heart", "[unit]") {
   }
 }
 
+// [cpu]: the reference backend has no threads.
 TEST_CASE("training gives the same bits with 1, 2 and 3 threads", "[unit][cpu][threads]") {
   const auto train = [](int threads) {
     set_num_threads(threads);

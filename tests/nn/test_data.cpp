@@ -231,12 +231,15 @@ TEST_CASE("consecutive windows cover a text once", "[unit]") {
   CHECK(sum == 18);
 }
 
-TEST_CASE("a file of 100 million tokens streams without being read", "[unit]") {
-  const TempFolder folder;
-  constexpr std::int64_t kTokens = 100'000'000;
-  // The header of a small file, with another length; the data is a hole in the file.
-  const std::string path = folder / "tokens.npy";
-  write_npy(path, zeros({123'456'789 / 1'000'000}, {.dtype = uint8}));
+namespace {
+
+constexpr std::int64_t kMany = 100'000'000;
+
+// A file of kMany tokens 0, some of them set: the data is a hole in it.
+Tensor file_of_many_tokens(const std::string& path,
+                           const std::vector<std::pair<std::int64_t, char>>& tokens = {}) {
+  // The header of a small file, with another length.
+  write_npy(path, zeros({123}, {.dtype = uint8}));
   std::string bytes = read_bytes(path);
   const std::string small = "(123,)", large = "(100000000,)";
   const std::size_t at = bytes.find(small);
@@ -247,17 +250,28 @@ TEST_CASE("a file of 100 million tokens streams without being read", "[unit]") {
   bytes.erase(bytes.find_last_of(' ') - (large.size() - small.size()) + 1,
               large.size() - small.size());
   write_bytes(path, bytes);
-  REQUIRE(::truncate(path.c_str(), static_cast<off_t>(header) + kTokens) == 0);
+  REQUIRE(::truncate(path.c_str(), static_cast<off_t>(header) + kMany) == 0);
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  for (const auto& [place, token] : tokens)
+    file.seekp(static_cast<std::streamoff>(header) + place).put(token);
+  REQUIRE(file.flush());
+  return read_npy(path);
+}
 
-  const Tensor tokens = read_npy(path);
-  REQUIRE(tokens.numel() == kTokens);
-  // What the process has of its own, beside the file's pages, which the system can take back.
-  const auto own_kilobytes = [] {
-    std::ifstream status("/proc/self/status");
-    for (std::string line; std::getline(status, line);)
-      if (line.starts_with("RssAnon:")) return std::stol(line.substr(8));
-    return 0L;  // no such line on this system
-  };
+// What the process has of its own, beside the file's pages, which the system can take back.
+long own_kilobytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("RssAnon:")) return std::stol(line.substr(8));
+  return 0;  // no such line on this system
+}
+
+}  // namespace
+
+TEST_CASE("a file of 100 million tokens streams without being read", "[unit]") {
+  const TempFolder folder;
+  const Tensor tokens = file_of_many_tokens(folder / "tokens.npy");
+  REQUIRE(tokens.numel() == kMany);
   const long own_before = own_kilobytes();
   reset_peak_memory();
   const auto before = memory_stats().current;
@@ -265,6 +279,46 @@ TEST_CASE("a file of 100 million tokens streams without being read", "[unit]") {
   for (int i = 0; i < 200; ++i) CHECK(windows.next().input.sum().item() == 0);
   CHECK(memory_stats().peak - before < 1'000'000);
   // Half of the file; AddressSanitizer keeps what was freed for a while.
+  CHECK(own_kilobytes() - own_before < 50'000);
+}
+
+TEST_CASE("a pass over 100 million tokens needs the memory of a batch", "[unit]") {
+  // A length that leaves out nothing at the end: windows * length + 1 tokens.
+  constexpr std::int64_t kLength = 303, kBatch = 8, kWindows = (kMany - 1) / kLength;
+  static_assert(kWindows * kLength + 1 == kMany);
+  constexpr std::int64_t kLast = (kWindows - 1) / kBatch, kMiddle = kLast / 2;
+  constexpr std::int64_t kFirstOfMiddle = kMiddle * kBatch * kLength;
+  const TempFolder folder;
+  const Tensor tokens =
+      file_of_many_tokens(folder / "tokens.npy", {{1, 3}, {kFirstOfMiddle, 5}, {kMany - 1, 7}});
+  const long own_before = own_kilobytes();
+  reset_peak_memory();
+  const auto before = memory_stats().current;
+  const data::ConsecutiveWindows batches(tokens, kLength, kBatch);
+  REQUIRE(batches.size() == kLast + 1);
+
+  // Forty batches as a loop takes them, and at each place one whose tokens are known.
+  auto next = batches.begin();
+  CHECK((*next).input[0][1].item() == 3);
+  CHECK((*next).target[0][0].item() == 3);
+  double sum = 0;
+  for (int i = 0; i < 40; ++i, ++next) sum += (*next).input.sum().item();
+  CHECK(sum == 3);
+  // The middle's first token is the target of the window before.
+  CHECK(batches[kMiddle - 1].target[kBatch - 1][kLength - 1].item() == 5);
+  CHECK(batches[kMiddle].input[0][0].item() == 5);
+  CHECK(batches[kMiddle].target.sum().item() == 0);
+  for (std::int64_t i = kMiddle; i < kMiddle + 40; ++i) sum += batches[i].input.sum().item();
+  CHECK(sum == 3 + 5);
+  for (std::int64_t i = kLast - 40; i < kLast; ++i) sum += batches[i].target.sum().item();
+  CHECK(sum == 3 + 5);
+  const data::TextBatch last = batches[kLast];
+  CHECK(last.input.shape() == Shape{kWindows - kLast * kBatch, kLength});
+  CHECK(last.input.sum().item() == 0);
+  CHECK(last.target[-1][-1].item() == 7);
+  CHECK(message_of([&] { batches[kLast + 1]; }).starts_with("ConsecutiveWindows: no such batch"));
+
+  CHECK(memory_stats().peak - before < 1'000'000);
   CHECK(own_kilobytes() - own_before < 50'000);
 }
 

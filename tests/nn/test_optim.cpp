@@ -4,13 +4,17 @@
 #include "keymix/nn/optim/clip.h"
 #include "keymix/nn/optim/schedules.h"
 #include "keymix/nn/optim/sgd.h"
+#include "keymix/nn/transformer/classifier.h"
 #include "keymix/ops/composite.h"
+#include "keymix/ops/create.h"
 #include "keymix/ops/unary.h"
 #include "support/catch.h"
 #include "support/tensors.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 using namespace keymix;
 using namespace keymix::testing;
@@ -139,6 +143,7 @@ TEST_CASE("optimisers follow PyTorch's trajectories", "[unit]") {
   }
 }
 
+// [cpu]: the kernel is its own.
 TEST_CASE("optimisers take the fused kernel for contiguous float32 and float64", "[unit][cpu]") {
   for (const Trajectory& trajectory : trajectories()) {
     INFO(trajectory.name);
@@ -173,6 +178,74 @@ TEST_CASE("an optimiser keeps its state per parameter", "[unit]") {
   CHECK(adam.state()[0].second_moment.shape() == Shape{2, 2});
   CHECK(adam.state()[1].step == 0);  // b had no gradient
   CHECK(difference(values(problem.b), {1.5, -0.75, 0.125}, 0) == "");
+}
+
+TEST_CASE("groups by name pattern have options of their own", "[unit]") {
+  nn::Classifier model(Generator(1), {.vocab = 5,
+                                      .classes = 2,
+                                      .max_length = 4,
+                                      .width = 4,
+                                      .layers = 2,
+                                      .heads = 2,
+                                      .head_dim = 2});
+  struct Group {
+    const char* pattern;
+    std::optional<double> lr_scale, weight_decay;
+    double lr, decay;  // what comes of it
+    std::vector<std::string> found = {};
+  };
+  std::vector<Group> all{{"encoder.blocks.*.norm*.weight", {}, 0.5, 0.01, 0.5},
+                         {"encoder.blocks.*.norm*.bias", 0.0, {}, 0, 0.1},
+                         {"encoder.blocks.?.attention.*", 3.0, {}, 0.03, 0.1},
+                         {"encoder.blocks.1.mlp.*", 0.5, 2.0, 0.005, 2},
+                         {"*", {}, {}, 0.01, 0.1}};
+  const auto group_of = [&all](const nn::Parameter& p) -> Group& {
+    return *std::find_if(all.begin(), all.end(),
+                         [&p](const Group& g) { return nn::matches_pattern(p.name, g.pattern); });
+  };
+  const auto is_rest = [&](const nn::Parameter& p) { return &group_of(p) == &all.back(); };
+  std::vector<optim::ParameterGroup> groups;
+  for (const Group& group : all)
+    groups.push_back({.parameters = &group == &all.back() ? model.parameters(is_rest)
+                                                          : model.parameters(group.pattern),
+                      .lr_scale = group.lr_scale,
+                      .weight_decay = group.weight_decay});
+  optim::AdamW adam(groups, {.eps = 0, .weight_decay = 0.1});
+
+  std::map<std::string, std::vector<double>> before;
+  for (const nn::Parameter& parameter : model.parameters()) {
+    Tensor tensor = parameter.tensor;
+    tensor.set_grad(full(tensor.shape(), 0.25));
+    before[parameter.name] = values(tensor);
+  }
+  adam.step(0.01);
+  for (const nn::Parameter& parameter : model.parameters()) {
+    INFO(parameter.name);
+    Group& group = group_of(parameter);
+    group.found.push_back(parameter.name);
+    // Whatever the gradient, Adam's first step is as long as the learning rate.
+    std::vector<double> wanted;
+    for (const double p : before[parameter.name])
+      wanted.push_back(p * (1 - group.lr * group.decay) - group.lr);
+    CHECK(difference(values(parameter.tensor), wanted, 1e-6) == "");
+  }
+  CHECK(all[0].found ==
+        std::vector<std::string>{"encoder.blocks.0.norm1.weight", "encoder.blocks.0.norm2.weight",
+                                 "encoder.blocks.1.norm1.weight", "encoder.blocks.1.norm2.weight"});
+  CHECK(all[3].found == std::vector<std::string>{
+                            "encoder.blocks.1.mlp.up.weight", "encoder.blocks.1.mlp.up.bias",
+                            "encoder.blocks.1.mlp.down.weight", "encoder.blocks.1.mlp.down.bias"});
+  for (const Group& group : all) CHECK(!group.found.empty());
+
+  // A misspelt group is no empty group, and a parameter belongs to one group.
+  CHECK(message_of([&] {
+          optim::AdamW(
+              {{.parameters = model.parameters("encoder.blocks.*.nrom*"), .weight_decay = 0}});
+        }).starts_with("parameters: no name matches 'encoder.blocks.*.nrom*'"));
+  CHECK(message_of([&] {
+          optim::AdamW({{.parameters = model.parameters("*.norm1.*")},
+                        {.parameters = model.parameters("*.blocks.1.*")}});
+        }).starts_with("AdamW: 'encoder.blocks.1.norm1.weight' appears twice"));
 }
 
 TEST_CASE("a graph recorded before an optimiser's step is caught", "[unit]") {

@@ -139,7 +139,7 @@ TEST_CASE("performer's cost is linear in the length", "[unit]") {
   CHECK(flops(6400, 6400, true) == 64 * flops(100, 100, true));
 }
 
-TEST_CASE("performer's memory is linear in the length", "[unit][cpu]") {
+TEST_CASE("performer's memory is linear in the length", "[unit]") {
   const auto peak = [](std::int64_t length, bool causal, bool training) {
     nn::PerformerCore core(nn::Scope(Generator(1)),
                            {.width = 8, .heads = 1, .kv_heads = 1, .head_dim = 8, .value_dim = 8},

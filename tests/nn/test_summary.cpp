@@ -51,6 +51,7 @@ TEST_CASE("a summary sees a parameter that is transposed or cast", "[unit]") {
   CHECK(cost_of(costs, "second").flops == 2 * 2 * 4 * 5);
 }
 
+// [cpu]: only fused attention is one op, which the layer's own row can count.
 TEST_CASE("attention counts with its layer: one product per key projection, M exponentials",
           "[unit][cpu]") {
   const Tensor ids = zeros({2, 6}, {.dtype = int64});
@@ -75,6 +76,7 @@ TEST_CASE("attention counts with its layer: one product per key projection, M ex
   CHECK(attention_cost(nn::Smgk{.components = 3}).second >= 3 * pairs);
 }
 
+// [cpu]: unfused, a linear layer has more results, and more bytes of them.
 TEST_CASE("a summary is a table of the tree", "[unit][cpu]") {
   nn::Mlp mlp(Generator(1), {.width = 100, .hidden = 100});
   CHECK(nn::summary(mlp, zeros({100, 100})) ==

@@ -385,20 +385,57 @@ TEST_CASE("plain lines when piped: loss, validation, rate, time left", "[unit]")
   CHECK(text.find(" tok/s  validation 0.500  0:00 left\n") != std::string::npos);
 }
 
-TEST_CASE("a NaN gradient under a finite loss is not stepped in, clipped or not", "[unit]") {
-  for (const double clip : {0.0, 1.0}) {
-    nn::Linear model(Generator(1), {.in = 1, .out = 1});
-    optim::Sgd sgd(model.parameters());
-    train::Trainer trainer(model, sgd, optim::Constant{.lr = 0.1},
-                           {.steps = 3, .clip = clip, .progress = nullptr});
-    const std::vector<double> before = values(model.weight);
-    const std::string error = message_of([&] {
-      // The root of 0 is 0, its slope infinite, and 0 times that is no number.
-      trainer.run([&] { return (sqrt(model(ones({1, 1})) * 0 + model.bias * 0) * 0).sum(); });
-    });
-    CHECK(error.starts_with("train: the loss or the gradients' norm is nan at step 1"));
-    CHECK(values(model.weight) == before);
-  }
+TEST_CASE("a gradient that is no number names its op and keeps the checkpoint", "[unit]") {
+  // The loss is finite: the root of 0 is 0. Its slope is infinite, and 0 times that is no number.
+  const auto nan = [](const Tensor& y) { return sqrt(square(y - y.detach())).mean(); };
+  const auto infinite = [](const Tensor& y) { return sqrt(y - y.detach()).mean(); };
+  struct Case {
+    const char* norm;
+    std::function<Tensor(const Tensor&)> bad;
+    std::int64_t accumulate;
+  };
+  for (const auto& [norm, bad, accumulate] :
+       {Case{"nan", nan, 1}, Case{"nan", nan, 3}, Case{"infinite", infinite, 1}})
+    for (const double clip : {0.0, 1.0}) {
+      INFO(norm << ", clip " << clip << ", accumulate " << accumulate);
+      const TempFolder folder;
+      nn::Linear model(Generator(1), {.in = 1, .out = 1});
+      optim::Sgd sgd(model.parameters());
+      train::Trainer trainer(model, sgd, optim::Constant{.lr = 0.1},
+                             {.steps = 10,
+                              .folder = folder / "run",
+                              .clip = clip,
+                              .accumulate = accumulate,
+                              .checkpoint_every = 1,
+                              .tensorboard = false,
+                              .progress = nullptr});
+      Generator place(0);
+      trainer.track("place", place);
+      std::vector<double> before_bad;
+      const std::string error = message_of([&] {
+        trainer.run([&] {
+          place.reserve(4);
+          const Tensor y = model(ones({2, 1}));
+          // The last batch of the fourth step.
+          if (static_cast<std::int64_t>(place.state().offset) < 4 * accumulate)
+            return square(y - 3).mean();
+          before_bad = values(model.weight);
+          const Tensor loss = bad(y);
+          CHECK(loss.item() == 0);
+          return loss;
+        });
+      });
+      CHECK(error == fmt::format("train: the loss or the gradients' norm is {} at step 4; needed a "
+                                 "finite number; reciprocal, in the backward of sqrt: the result "
+                                 "[2, 1] has an infinity, its operands were finite; anomaly mode "
+                                 "needs finite values\n  hint: a smaller learning rate, a longer "
+                                 "warm-up or clip = 1; the last good checkpoint is {}",
+                                 norm, trainer.checkpoint_path()));
+      CHECK(values(model.weight) == before_bad);
+      const train::Checkpoint saved = train::read_checkpoint(trainer.checkpoint_path());
+      CHECK(saved.integer("step") == 3);
+      CHECK(values(saved.get("model").at("weight")) == before_bad);
+    }
 }
 
 TEST_CASE("a validation that is no number is never the best", "[unit]") {

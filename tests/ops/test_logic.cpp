@@ -84,3 +84,48 @@ TEST_CASE("allclose", "[unit]") {
   const Tensor leaf = ones({2}, {.requires_grad = true});
   CHECK(allclose(leaf, leaf));
 }
+
+TEST_CASE("allclose at the edges", "[unit]") {
+  CHECK(allclose(zeros({0, 3}), zeros({1, 3})));  // true of nothing
+  CHECK(allclose(full({}, 2), full({1, 1}, 2)));
+  CHECK_FALSE(allclose(full({}, 2), full({1, 1}, 3)));
+
+  // Every element is seen, through any strides and both ways of broadcasting.
+  const Tensor column = make({1, 2}, {2, 1}), row = tensor({1, 2, 3});
+  CHECK_FALSE(allclose(column, row));
+  CHECK(allclose(column, row, {.rtol = 0, .atol = 2}));
+  CHECK_FALSE(allclose(column, row, {.rtol = 0, .atol = 1.99}));
+  Tensor large = uniform_values({300, 257}, 1);
+  const Tensor same = large.clone(), turned = same.transpose(0, 1);
+  CHECK(allclose(large.transpose(0, 1), turned, {.rtol = 0, .atol = 0}));
+  CHECK(allclose(large.slice(1, 0, 257, 2), same.slice(1, 0, 257, 2), {.rtol = 0, .atol = 0}));
+  CHECK_FALSE(allclose(large, turned.reshape({300, 257})));
+  large.index_put_({299, 256}, full({}, 5));
+  CHECK_FALSE(allclose(large.transpose(0, 1), turned));
+  CHECK_FALSE(allclose(turned, large.transpose(0, 1)));
+  CHECK(allclose(large.slice(0, 0, 299), same.slice(0, 0, 299)));
+
+  // One NaN or infinity among numbers; equal_nan is no licence for the rest.
+  const Tensor mixed = tensor({1, kNaN, kInfinity, -kInfinity});
+  CHECK_FALSE(allclose(mixed, mixed));
+  CHECK(allclose(mixed, mixed, {.equal_nan = true}));
+  CHECK_FALSE(allclose(mixed, tensor({2, kNaN, kInfinity, -kInfinity}), {.equal_nan = true}));
+  CHECK_FALSE(allclose(mixed, tensor({1, kNaN, kInfinity, kInfinity}), {.equal_nan = true}));
+  CHECK_FALSE(allclose(mixed, tensor({1, kNaN, kNaN, -kInfinity}), {.equal_nan = true}));
+  CHECK_FALSE(allclose(tensor({1e30}), full({1}, kInfinity), {.rtol = kInfinity}));
+
+  for (const DType a : kAllDTypes)
+    for (const DType b : kAllDTypes) {
+      INFO(to_string(a) << " and " << to_string(b));
+      const Tensor x = make({0, 1, 1}, {3}, a), y = make({0, 1, 1}, {3}, b);
+      CHECK(allclose(x, y, {.rtol = 0, .atol = 0}));
+      CHECK_FALSE(allclose(x, make({0, 1, 0}, {3}, b), {.rtol = 0, .atol = 0.5}));
+    }
+  // float16 holds 0.1 as 0.09998: no closer to float32's than that, though both are called 0.1.
+  CHECK_FALSE(allclose(full({1}, 0.1, {.dtype = float16}), full({1}, 0.1)));
+  CHECK(allclose(full({1}, 0.1, {.dtype = float16}), full({1}, 0.1), {.rtol = 1e-3}));
+  // The tolerance is float64's, also where the operands' difference would vanish in their dtype.
+  CHECK_FALSE(allclose(full({1}, 65504, {.dtype = float16}), full({1}, 65472, {.dtype = float16}),
+                       {.rtol = 0, .atol = 31}));
+  CHECK(message_of([] { allclose(zeros({2}), zeros({3})); }).starts_with("allclose: "));
+}

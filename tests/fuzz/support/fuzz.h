@@ -3,7 +3,8 @@
 //
 //   build*/tests/fuzz/seeded_<name>   mutates the seeds by fixed random numbers: any compiler, and what
 //                                     ./test.sh --all runs (support/driver.cpp)
-//   build*/tests/fuzz/libfuzzer_<name>  searches by coverage, with clang and -DKEYMIX_BUILD_FUZZERS=ON
+//   build*/tests/fuzz/libfuzzer_<name> searches by coverage: clang with -DKEYMIX_BUILD_FUZZERS=ON
+//                                     (./test.sh --all tries a few inputs with it)
 //
 // An input may give a result or a keymix::Error. Anything else is a failure: another exception, a
 // signal, a sanitizer's report, a minute without an answer.

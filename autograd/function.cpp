@@ -42,8 +42,8 @@ FunctionRecord::FunctionRecord(std::string op, Saved saved, const TensorList& in
       return input.handle() == tensor.handle();
     });
     const bool is_output = tensor.handle() == output.handle();
-    kept_.push_back({is_output ? SavedTensor::output(tensor) : SavedTensor(tensor),
-                     !is_input && !is_output});
+    kept_.push_back(
+        {is_output ? SavedTensor::output(tensor) : SavedTensor(tensor), !is_input && !is_output});
   }
 }
 

@@ -49,6 +49,7 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
+  //   for (const autograd::Node::RegisteredHook& hook : node.hooks) fmt::print("hook {}\n", hook.id);
   struct RegisteredHook {
     std::int64_t id;
     int output_index;

@@ -43,7 +43,7 @@ Backend& backend_for(Device device) {
         fmt::format(
             "device: no backend serves {}; this build has: cpu; needed one registered for it",
             to_string(device)),
-        "register_backend(device, …) adds one");
+        "register_backend(device, …) of backends/registry.h adds one");
   return *backend;
 }
 

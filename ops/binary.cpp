@@ -46,10 +46,6 @@ Tensor compare(std::string_view name, CompareOp op, const Tensor& a, const Tenso
   return y;
 }
 
-// A comparison looks at the scalar in a dtype that holds both: an integer tensor against 2.5
-// compares as floats.
-Tensor comparable(const Tensor& x, Scalar value) { return scalar_beside(x, value); }
-
 // max or min: each operand gets the gradient where it won, half of it where both are equal.
 Tensor extremum(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
   const Operands in = promote_operands(name, a, b);
@@ -130,12 +126,13 @@ Tensor operator<(const Tensor& a, const Tensor& b) { return compare("lt", Compar
 Tensor operator<=(const Tensor& a, const Tensor& b) { return compare("le", CompareOp::le, a, b); }
 Tensor operator>(const Tensor& a, const Tensor& b) { return compare("gt", CompareOp::gt, a, b); }
 Tensor operator>=(const Tensor& a, const Tensor& b) { return compare("ge", CompareOp::ge, a, b); }
-Tensor operator==(const Tensor& a, Scalar b) { return a == comparable(a, b); }
-Tensor operator!=(const Tensor& a, Scalar b) { return a != comparable(a, b); }
-Tensor operator<(const Tensor& a, Scalar b) { return a < comparable(a, b); }
-Tensor operator<=(const Tensor& a, Scalar b) { return a <= comparable(a, b); }
-Tensor operator>(const Tensor& a, Scalar b) { return a > comparable(a, b); }
-Tensor operator>=(const Tensor& a, Scalar b) { return a >= comparable(a, b); }
+// A scalar takes a dtype that holds both: an integer tensor against 2.5 compares as floats.
+Tensor operator==(const Tensor& a, Scalar b) { return a == scalar_beside(a, b); }
+Tensor operator!=(const Tensor& a, Scalar b) { return a != scalar_beside(a, b); }
+Tensor operator<(const Tensor& a, Scalar b) { return a < scalar_beside(a, b); }
+Tensor operator<=(const Tensor& a, Scalar b) { return a <= scalar_beside(a, b); }
+Tensor operator>(const Tensor& a, Scalar b) { return a > scalar_beside(a, b); }
+Tensor operator>=(const Tensor& a, Scalar b) { return a >= scalar_beside(a, b); }
 
 Tensor pow(const Tensor& base, const Tensor& exponent) {
   const Operands in = floats("pow", base, exponent);

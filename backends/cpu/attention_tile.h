@@ -61,7 +61,7 @@ template <typename T>
 struct GradientStep {
   const T* logsumexp;  // [rows]; +inf for a row without keys
   const T* delta;      // [rows]
-  bool whole_rows;  // the tile has every key its rows see: delta is summed again, more exactly
+  bool whole_rows;     // the tile has every key its rows see: delta is summed again, more exactly
   const T* dropout;    // factors Z [rows, ld], or null
   T* dweights;         // [rows, ld]: dout . v on entry, overwritten
   T* weights;          // result [rows, ld]: Z sum_r P

@@ -71,7 +71,8 @@ constexpr std::int64_t kElementsPerChunk = 8192;
 
 bool CpuBackend::bias_gelu_forward(const BiasGeluArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.y, dtype) || args.x.shape.back() == 0) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.y, dtype) || args.x.shape.back() == 0)
+    return false;
   if (!absent_or_dense_vector(args.bias, dtype)) return false;
   parallel_rows(make_row_loop(args.x, args.y), args.x.shape.back(), kElementsPerChunk,
                 [&](const RowRun<2>& rows, std::int64_t) {
@@ -82,7 +83,8 @@ bool CpuBackend::bias_gelu_forward(const BiasGeluArgs& args) {
 
 bool CpuBackend::bias_gelu_backward(const BiasGeluBackwardArgs& args) {
   const DType dtype = args.x.dtype;
-  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.dy, dtype) || args.x.shape.back() == 0) return false;
+  if (!has_rows_of(args.x, dtype) || !has_rows_of(args.dy, dtype) || args.x.shape.back() == 0)
+    return false;
   if (args.dx && !has_rows_of(args.dx, dtype)) return false;
   for (const ConstView& vector : {args.bias, ConstView(args.dbias)})
     if (!absent_or_dense_vector(vector, dtype)) return false;

@@ -207,9 +207,18 @@ void run_inner_parts(const BlasProduct<T>& product, std::int64_t m, std::int64_t
 
 // Product `t` of a problem whose y is row-major.
 PackedProduct packed_of(const Problem<float>& p, std::int64_t t) {
-  return {p.m, p.n, p.k, p.a.data + batch_offset(p.batch, p.a, t), p.a.row, p.a.column,
-          p.b.data + batch_offset(p.batch, p.b, t), p.b.row, p.b.column, nullptr,
-          p.y.data + batch_offset(p.batch, p.y, t), p.y.row};
+  return {p.m,
+          p.n,
+          p.k,
+          p.a.data + batch_offset(p.batch, p.a, t),
+          p.a.row,
+          p.a.column,
+          p.b.data + batch_offset(p.batch, p.b, t),
+          p.b.row,
+          p.b.column,
+          nullptr,
+          p.y.data + batch_offset(p.batch, p.y, t),
+          p.y.row};
 }
 
 // Small products are handed out whole; large ones, one after the other, share their parts out.
@@ -356,9 +365,17 @@ bool float_linear(const LinearArgs& args) {
   if (args.bias && out > 1 && args.bias.strides[0] != 1) return false;
   if (rows == 0 || out == 0) return true;
   if constexpr (std::is_same_v<T, float>) {
-    const PackedProduct product{rows, out, in, args.x.as<T>(), args.x.strides[0],
-                                args.x.strides[1], args.weight.as<T>(), args.weight.strides[1],
-                                args.weight.strides[0], args.bias.as<T>(), args.y.as<T>(),
+    const PackedProduct product{rows,
+                                out,
+                                in,
+                                args.x.as<T>(),
+                                args.x.strides[0],
+                                args.x.strides[1],
+                                args.weight.as<T>(),
+                                args.weight.strides[1],
+                                args.weight.strides[0],
+                                args.bias.as<T>(),
+                                args.y.as<T>(),
                                 y_layout->ld};
     if (suits_packed_product(product)) {
       packed_product(product);

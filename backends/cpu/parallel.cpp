@@ -157,7 +157,9 @@ class Pool {
       if (!unclaimed_.compare_exchange_weak(left, left - 1, std::memory_order_acquire)) continue;
       run_chunk(chunks_ - left);
       if (unfinished_.fetch_sub(1) == 1 && caller_sleeps_.load()) {
-        { std::lock_guard lock(sleep_mutex_); }
+        {
+          std::lock_guard lock(sleep_mutex_);
+        }
         done_.notify_one();
       }
       left = unclaimed_.load(std::memory_order_acquire);

@@ -132,7 +132,8 @@ bool CpuBackend::softmax_forward(const SoftmaxArgs& args) {
 
 bool CpuBackend::softmax_backward(const SoftmaxBackwardArgs& args) {
   const DType dtype = args.y.dtype;
-  if (!has_rows_of(args.y, dtype) || !has_rows_of(args.dy, dtype) || !has_rows_of(args.dx, dtype)) return false;
+  if (!has_rows_of(args.y, dtype) || !has_rows_of(args.dy, dtype) || !has_rows_of(args.dx, dtype))
+    return false;
   const std::int64_t width = args.y.shape.back();
   if (width == 0) return true;
   parallel_rows(make_row_loop(args.y, args.dy, args.dx), width, kElementsPerChunk,

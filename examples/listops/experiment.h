@@ -18,13 +18,13 @@ using keymix::train::Point;
 struct Result {
   std::string name;
   std::int64_t heads = 0, components = 0, parameters = 0;
-  double attention_mflop = 0;     // of the attention's products, per training step
-  double ms_per_step = 0;         // median
-  double peak_mb = 0;             // largest sum of live tensors, in 10^6 bytes
-  std::int64_t best_step = 0;     // after which validation accuracy was best
+  double attention_mflop = 0;            // of the attention's products, per training step
+  double ms_per_step = 0;                // median
+  double peak_mb = 0;                    // largest sum of live tensors, in 10^6 bytes
+  std::int64_t best_step = 0;            // after which validation accuracy was best
   double best_validation = 0, test = 0;  // percent, with those weights
-  std::vector<Point> loss = {};   // mean over the steps since the point before
-  std::vector<Point> validation = {};  // percent
+  std::vector<Point> loss = {};          // mean over the steps since the point before
+  std::vector<Point> validation = {};    // percent
 };
 
 // Percent of the examples whose value the model finds. Leaves the model in training mode.

@@ -47,17 +47,18 @@ void Metrics::start(const Result& model, const TrainOptions& options) {
 
 void Metrics::loss(const Point& mean, double lr, double ms) {
   write_line(
-      Json{{"event", "loss"}, {"step", mean.step}, {"loss", mean.value}, {"lr", lr}, {"ms", ms}}
+      Json{{"event", "train"}, {"step", mean.step}, {"loss", mean.value}, {"lr", lr}, {"ms", ms}}
           .dump());
 }
 
 void Metrics::evaluation(const Point& validation) {
   write_line(
-      Json{{"event", "eval"}, {"step", validation.step}, {"validation", validation.value}}.dump());
+      Json{{"event", "evaluation"}, {"step", validation.step}, {"validation", validation.value}}
+          .dump());
 }
 
 void Metrics::result(const Result& result) {
-  write_line(Json{{"event", "result"},
+  write_line(Json{{"event", "end"},
                   {"best_step", result.best_step},
                   {"validation", result.best_validation},
                   {"test", result.test},

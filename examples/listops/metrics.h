@@ -1,9 +1,9 @@
 // metrics.jsonl: what happened in one model's training, a JSON object a line, in four events.
 //
-//   start    the model and how it is trained
-//   loss     step, mean loss since the line before, learning rate, milliseconds of this step
-//   eval     step, validation accuracy in percent
-//   result   what the table shows
+//   start       the model and how it is trained
+//   train       step, mean loss since the line before, learning rate, milliseconds of this step
+//   evaluation  step, validation accuracy in percent
+//   end         what the table shows
 #pragma once
 
 #include <cstdio>

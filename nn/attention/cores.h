@@ -26,7 +26,7 @@ struct Mixture {
   AttentionMode mode = AttentionMode::soft;
   Mixing mixing = {};
   Tensor weights = {};  // `mixing`, [M] per layer or [H, M] per head; undefined if there is none
-  Tensor log_variance = {};      // `log_variance`, the same shape, if learned
+  Tensor log_variance = {};            // `log_variance`, the same shape, if learned
   Tensor fixed_inverse_variance = {};  // [1, M], if not learned and not all 1 / sqrt(D)
 
   // What ops/attention.h asks for: [H or 1, M, 1] and [H or 1, M], or undefined for the op's

@@ -48,7 +48,7 @@ struct Mgk {
   std::int64_t components = 2;
   Mixing mixing = {};
   AttentionMode mode = AttentionMode::soft;  // hard: the best component alone, without weights
-  // Precisions: component r has variance sqrt(D) / bandwidth_factors[r]. Empty: all 1.
+  // Component r has variance sqrt(D) / bandwidth_factors[r]. Empty: all 1.
   std::vector<double> bandwidth_factors = {};
   bool learn_variance = false;  // a parameter `log_variance` that begins there
 };

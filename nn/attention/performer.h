@@ -63,7 +63,7 @@ struct PerformerCore : AttentionCore {
 
 // New directions for every PerformerCore under the model's path, from its scope's generator. The
 // paper redraws every so many steps, so that training does not settle on the errors of one draw
-// (section 4.2). When is the training loop's affair, but between steps: a graph keeps the features
+// (section 4.3). When is the training loop's affair, but between steps: a graph keeps the features
 // that it was made with, a forward that is computed again in the backward (checkpoint_activations)
 // meets the new ones. Throws Error when the model has no such core.
 void redraw_features(const Module& model);

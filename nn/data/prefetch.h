@@ -15,6 +15,9 @@ namespace keymix::data {
 class Prefetcher {
  public:
   // One product, or what was thrown instead.
+  //
+  //   const Prefetcher::Made made = batches.take();
+  //   if (made.failure) std::rethrow_exception(made.failure);
   struct Made {
     std::shared_ptr<void> product = nullptr;
     std::exception_ptr failure = nullptr;

@@ -57,6 +57,8 @@ TextBatch windows_at(const Tensor& tokens, const std::vector<std::int64_t>& star
 //     sum += cross_entropy(model(input), target).item() * input.size(0);
 class ConsecutiveWindows {
  public:
+  //   data::ConsecutiveWindows::Iterator batch = validation.begin();
+  //   const auto [input, target] = *batch;
   class Iterator {
    public:
     TextBatch operator*() const { return (*windows_)[batch_]; }

@@ -24,6 +24,11 @@ class Ema {
   void update();
 
   // While it lives the model has the averaged weights; what it learnt comes back at the end.
+  //
+  //   {
+  //     const optim::Ema::Applied averaged(ema);
+  //     accuracy = evaluate(model);
+  //   }
   class Applied {
    public:
     explicit Applied(Ema& ema) : ema_(ema) { ema_.swap(); }

@@ -50,6 +50,29 @@ void keep_previous(const std::string& path) {
         path, previous, std::strerror(reason));
 }
 
+// What was written, of whatever format. Throws Error when the file is missing, damaged or something
+// else.
+Checkpoint read_whole(const std::string& path) {
+  SafetensorsFile file = read_safetensors(path);
+  const auto sum = file.metadata.find("checksum");
+  const bool summed = sum != file.metadata.end() && sum->second.starts_with("crc32:");
+  check(
+      summed && file.metadata.contains(kFormatKey),
+      "read_checkpoint: '{}' is not a checkpoint; it has no {}; needed a file of write_checkpoint",
+      path, summed ? kFormatKey : "checksum");
+  return {.tensors = std::move(file.tensors), .metadata = std::move(file.metadata), .path = path};
+}
+
+void check_format(const Checkpoint& checkpoint) {
+  const std::int64_t format = checkpoint.integer(kFormatKey);
+  if (format != kCheckpointFormat)
+    throw Error(
+        fmt::format(
+            "read_checkpoint: '{}' has another format; got {}; needed {}, which this version reads",
+            checkpoint.path, format, kCheckpointFormat),
+        "it was written by keymix " + text_of(checkpoint, "keymix_version"));
+}
+
 }  // namespace
 
 void Checkpoint::put(const std::string& prefix, const NamedTensors& named) {
@@ -96,7 +119,7 @@ std::string previous_checkpoint_path(const std::string& path) { return path + ".
 
 bool is_whole_checkpoint(const std::string& path) {
   try {
-    read_checkpoint(path);
+    read_whole(path);
     return true;
   } catch (const Error&) {
     return false;
@@ -119,41 +142,24 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
 }
 
 Checkpoint read_checkpoint(const std::string& path) {
-  SafetensorsFile file = read_safetensors(path);
-  const auto sum = file.metadata.find("checksum");
-  const bool summed = sum != file.metadata.end() && sum->second.starts_with("crc32:");
-  check(
-      summed && file.metadata.contains(kFormatKey),
-      "read_checkpoint: '{}' is not a checkpoint; it has no {}; needed a file of write_checkpoint",
-      path, summed ? kFormatKey : "checksum");
-  Checkpoint checkpoint{
-      .tensors = std::move(file.tensors), .metadata = std::move(file.metadata), .path = path};
-  const std::int64_t format = checkpoint.integer(kFormatKey);
-  if (format != kCheckpointFormat)
-    throw Error(
-        fmt::format(
-            "read_checkpoint: '{}' has another format; got {}; needed {}, which this version reads",
-            path, format, kCheckpointFormat),
-        "it was written by keymix " + text_of(checkpoint, "keymix_version"));
+  Checkpoint checkpoint = read_whole(path);
+  check_format(checkpoint);
   return checkpoint;
 }
 
 Checkpoint read_latest_checkpoint(const std::string& path, std::string& used) {
   used = path;
+  Checkpoint checkpoint;
   try {
-    return read_checkpoint(path);
+    checkpoint = read_whole(path);
   } catch (const Error&) {
     const std::string previous = previous_checkpoint_path(path);
-    std::error_code error;
-    if (!std::filesystem::is_regular_file(previous, error)) throw;
-    try {
-      Checkpoint checkpoint = read_checkpoint(previous);
-      used = previous;
-      return checkpoint;
-    } catch (const Error&) {
-    }
-    throw;
+    if (!is_whole_checkpoint(previous)) throw;
+    checkpoint = read_whole(previous);
+    used = previous;
   }
+  check_format(checkpoint);  // a newer one's is no damage that an older one makes good
+  return checkpoint;
 }
 
 }  // namespace keymix::train

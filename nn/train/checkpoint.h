@@ -44,11 +44,12 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 // Throws Error when the file is missing, damaged (every changed byte is noticed), no checkpoint, or
 // of another format.
 Checkpoint read_checkpoint(const std::string& path);
-// Whether read_checkpoint would succeed.
+// Whether the file is a checkpoint with every byte as it was written, of whatever format.
 bool is_whole_checkpoint(const std::string& path);
 
-// As read_checkpoint; when that fails and there is a previous one, the previous one, with `used`
-// saying which. Throws the first file's Error when both fail.
+// As read_checkpoint; when the file is missing or damaged and there is a previous one, the previous
+// one, with `used` saying which. Throws the first file's Error when both are, and when the file is
+// of another format.
 Checkpoint read_latest_checkpoint(const std::string& path, std::string& used);
 
 }  // namespace keymix::train

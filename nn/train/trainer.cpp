@@ -7,6 +7,7 @@
 #include "keymix/nn/train/metrics.h"
 #include "keymix/nn/train/progress_bar.h"
 #include "keymix/nn/train/tensorboard.h"
+#include "keymix/ops/unary.h"
 
 #include <algorithm>
 #include <chrono>
@@ -78,10 +79,7 @@ class Trainer::Session {
 
   // Evaluates; returns whether it is time to stop.
   bool evaluate();
-  void save() {
-    if (!options_.folder.empty())
-      write_checkpoint(trainer_.checkpoint_path(), trainer_.make_checkpoint());
-  }
+  void save();
 
   void draw_bar(bool evaluated) {
     const std::int64_t step = trainer_.progress_.step;
@@ -195,6 +193,17 @@ bool Trainer::Session::evaluate() {
     for (const auto& [name, value] : numbers)
       events_->scalar("evaluation/" + name, progress.step, value);
   return options_.patience > 0 && progress.evaluations_since_best >= options_.patience;
+}
+
+void Trainer::Session::save() {
+  if (options_.folder.empty()) return;
+  // A step along a finite gradient can still leave the range of a dtype.
+  for (const nn::Parameter& parameter : trainer_.parameters_)
+    if (!isfinite(parameter.tensor).all().item<bool>())
+      throw Error(fmt::format("train: '{}' is not finite after step {}; needed finite weights",
+                              parameter.name, trainer_.progress_.step),
+                  trainer_.advice_on_divergence());
+  write_checkpoint(trainer_.checkpoint_path(), trainer_.make_checkpoint());
 }
 
 // Called while averaged weights, if any, are in the model.
@@ -330,62 +339,17 @@ void Trainer::explain_failure(const LossOfBatch& loss_of_batch, double loss,
   } catch (const Error& error) {
     culprit = error.what();
   }
-  const bool saved = !options_.folder.empty() && std::filesystem::exists(checkpoint_path());
   throw Error(
       fmt::format("train: the loss or the gradients' norm is {} at step {}; needed a finite "
                   "number; {}",
                   std::isnan(loss) ? "nan" : "infinite", progress_.step + 1, culprit),
-      "a smaller learning rate, a longer warm-up or clip = 1" +
-          (saved ? "; the last good checkpoint is " + checkpoint_path() : std::string()));
+      advice_on_divergence());
 }
 
-// Makes the folder, clears the temporary files of killed runs, and goes on from its checkpoint or
-// refuses to overwrite it.
-void Trainer::prepare_folder() {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  fs::create_directories(options_.folder, error);
-  check(!error, "Trainer: cannot make folder '{}'; {}; needed a place to write to", options_.folder,
-        error.message());
-  for (const auto& entry : fs::directory_iterator(options_.folder, error)) {
-    const std::string name = entry.path().filename().string();
-    const bool ours = name.starts_with("checkpoint.safetensors.") ||
-                      name.starts_with("best.safetensors.") || name.starts_with("metrics.jsonl.");
-    if (ours && name.ends_with(".tmp")) fs::remove(entry.path(), error);
-  }
-  // A run may have its best weights before its first checkpoint.
-  const bool there =
-      fs::exists(checkpoint_path()) || fs::exists(previous_checkpoint_path(checkpoint_path()));
-  const bool used_before = there || fs::exists(best_path());
-  const auto say = [this](const char* what, const std::string& text) {
-    if (options_.progress != nullptr) fmt::print(options_.progress, "{:<15}{}\n", what, text);
-  };
-  if (options_.resume && there) {
-    std::string used;
-    const Checkpoint checkpoint = read_latest_checkpoint(checkpoint_path(), used);
-    restore(checkpoint, used);
-    say("resumed", fmt::format("after step {}, from {}", grouped(progress_.step), used));
-    if (used != checkpoint_path())
-      say("", fmt::format("because {} is missing or damaged", checkpoint_path()));
-  } else if (options_.resume) {
-    say("resume", fmt::format("nothing to go on from in {}; it begins", options_.folder));
-  } else if (there && options_.overwrite && progress_.step == 0) {
-    // Aside, so that nobody resumes the old run by mistake if this one ends before its first save.
-    // Of two the newer one is kept, unless it is damaged and the other is not.
-    const std::string newest = checkpoint_path(), previous = previous_checkpoint_path(newest);
-    const bool keeps_newest =
-        is_whole_checkpoint(newest) || (fs::exists(newest) && !is_whole_checkpoint(previous));
-    const std::string& kept = keeps_newest ? newest : previous;
-    fs::rename(kept, newest + ".overwritten", error);
-    if (!error) fs::remove(keeps_newest ? previous : newest, error);
-    check(!error, "Trainer: cannot move '{}' aside; {}; needed a place to write to", kept,
-          error.message());
-  } else if (used_before && !options_.overwrite && progress_.step == 0) {
-    throw Error(fmt::format("Trainer: '{}' has the {} of a run; got neither resume nor overwrite; "
-                            "needed one of them, or another folder",
-                            options_.folder, there ? "checkpoint" : "best weights"),
-                "resume goes on with it, overwrite begins anew");
-  }
+std::string Trainer::advice_on_divergence() const {
+  const bool saved = !options_.folder.empty() && std::filesystem::exists(checkpoint_path());
+  return "a smaller learning rate, a longer warm-up or clip = 1" +
+         (saved ? "; the last good checkpoint is " + checkpoint_path() : std::string());
 }
 
 TrainResult Trainer::run(const LossOfBatch& loss_of_batch) {

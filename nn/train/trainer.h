@@ -98,8 +98,8 @@ class Trainer {
   // Trains. `loss_of_batch` draws a batch and returns its loss, one element. Throws Error when the
   // loss or the norm of the gradients (clipped or not) is not finite, before such a step changes the
   // weights, naming the op that made the first such value: the step is run again in AnomalyMode for
-  // it. Throws Error on everything that cannot be written or resumed, too. The last checkpoint is
-  // then as it was.
+  // it. Throws Error when a checkpoint would hold a weight that is not finite, and on everything that
+  // cannot be written or resumed, too. The last checkpoint is then as it was.
   TrainResult run(const LossOfBatch& loss_of_batch);
 
   // After run(): puts the best weights into the model. Throws Error without a folder or a
@@ -144,6 +144,7 @@ class Trainer {
   double train_step(const LossOfBatch& loss_of_batch);
   [[noreturn]] void explain_failure(const LossOfBatch& loss_of_batch, double loss,
                                     const std::vector<std::vector<std::int64_t>>& before);
+  std::string advice_on_divergence() const;
 
   nn::Module& model_;
   optim::Optimizer& optimizer_;

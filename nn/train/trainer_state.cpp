@@ -1,6 +1,7 @@
-// Trainer's state as a checkpoint, out and in.
+// Trainer's state as a checkpoint, out and in, and the folder where it lies.
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/core/error.h"
+#include "keymix/nn/train/progress_bar.h"
 #include "keymix/nn/train/trainer.h"
 #include "keymix/ops/create.h"
 
@@ -119,17 +120,72 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
   for (const auto& [name, tensor] : model_.state_dict())
     weights.emplace(name, tensor.detach().clone());
   const NamedTensors moments = optimizer_.state_dict();
+  const std::vector<std::vector<std::int64_t>> places_before = this->positions();
   model_.load_state_dict(checkpoint.get("model"));
   try {
     optimizer_.load_state_dict(checkpoint.get("optimizer"));
+    seek(positions);
     if (ema_) ema_->load_state_dict(ema);
   } catch (...) {
     model_.load_state_dict(weights);
     optimizer_.load_state_dict(moments);
+    seek(places_before);
     throw;
   }
-  seek(positions);
   progress_ = progress;
+}
+
+// Makes the folder, clears the temporary files of killed runs, and goes on from its checkpoint or
+// refuses to overwrite it.
+void Trainer::prepare_folder() {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::create_directories(options_.folder, error);
+  check(!error, "Trainer: cannot make folder '{}'; {}; needed a place to write to", options_.folder,
+        error.message());
+  for (const auto& entry : fs::directory_iterator(options_.folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool ours = name.starts_with("checkpoint.safetensors.") ||
+                      name.starts_with("best.safetensors.") || name.starts_with("metrics.jsonl.");
+    if (ours && name.ends_with(".tmp")) fs::remove(entry.path(), error);
+  }
+  // A run may have its best weights before its first checkpoint.
+  const bool there =
+      fs::exists(checkpoint_path()) || fs::exists(previous_checkpoint_path(checkpoint_path()));
+  const bool used_before = there || fs::exists(best_path());
+  // Aside, so that nobody takes the old run's for the new one's.
+  const auto put_aside = [&error](const std::string& path, const std::string& name,
+                                  const std::string& outdated = {}) {
+    fs::rename(path, name + ".overwritten", error);
+    if (!error && !outdated.empty()) fs::remove(outdated, error);
+    check(!error, "Trainer: cannot move '{}' aside; {}; needed a place to write to", path,
+          error.message());
+  };
+  const auto say = [this](const char* what, const std::string& text) {
+    if (options_.progress != nullptr) fmt::print(options_.progress, "{:<15}{}\n", what, text);
+  };
+  if (options_.resume && there) {
+    std::string used;
+    const Checkpoint checkpoint = read_latest_checkpoint(checkpoint_path(), used);
+    restore(checkpoint, used);
+    say("resumed", fmt::format("after step {}, from {}", grouped(progress_.step), used));
+    if (used != checkpoint_path())
+      say("", fmt::format("because {} is missing or damaged", checkpoint_path()));
+  } else if (options_.resume) {
+    say("resume", fmt::format("nothing to go on from in {}; it begins", options_.folder));
+  } else if (there && options_.overwrite && progress_.step == 0) {
+    // Of two the newer one is kept, unless it is damaged and the other is not.
+    const std::string newest = checkpoint_path(), previous = previous_checkpoint_path(newest);
+    const bool keeps_newest =
+        is_whole_checkpoint(newest) || (fs::exists(newest) && !is_whole_checkpoint(previous));
+    put_aside(keeps_newest ? newest : previous, newest, keeps_newest ? previous : newest);
+  } else if (used_before && !options_.overwrite && progress_.step == 0) {
+    throw Error(fmt::format("Trainer: '{}' has the {} of a run; got neither resume nor overwrite; "
+                            "needed one of them, or another folder",
+                            options_.folder, there ? "checkpoint" : "best weights"),
+                "resume goes on with it, overwrite begins anew");
+  }
+  if (progress_.step == 0 && fs::exists(best_path())) put_aside(best_path(), best_path());
 }
 
 void Trainer::load_best() {

@@ -35,6 +35,10 @@ class Generation {
   Generation(nn::LanguageModel& model, std::vector<std::int64_t> prompt, GenerateOptions options,
              Generator& rng);
 
+  // Goes on with the text when it moves.
+  //
+  //   Generation::Iterator token = generation.begin();
+  //   ++token;
   class Iterator {
    public:
     using value_type = std::int64_t;

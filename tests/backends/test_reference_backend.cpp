@@ -92,6 +92,10 @@ class FaultyBackend : public ReferenceBackend {
     ReferenceBackend::matmul(y, a, b);
     spoil("matmul", y);
   }
+  void fill(const MutView& y, Scalar value) override {
+    ReferenceBackend::fill(y, value);
+    spoil("fill", y);
+  }
   void index_select(const MutView& y, const ConstView& x, const ConstView& index,
                     int dim) override {
     ReferenceBackend::index_select(y, x, index, dim);
@@ -231,7 +235,7 @@ TEST_CASE("every fused op runs on the reference backend as its composite", "[uni
   CHECK(composite::fallback_count("activation_backward") > activations);
 }
 
-TEST_CASE("one wrong element of any primitive is noticed by the op cases", "[unit]") {
+TEST_CASE("one wrong element of what any primitive writes is noticed by the op cases", "[unit]") {
   CHECK(noticed_by("none", "unary") == "");
   const std::vector<std::pair<std::string, std::string>> faults = {
       {"copy", "view"},          {"unary", "unary"},
@@ -243,7 +247,8 @@ TEST_CASE("one wrong element of any primitive is noticed by the op cases", "[uni
       {"matmul", "matmul"},      {"index_select", "indexing"},
       {"index_add", "indexing"}, {"index_copy", "inplace"},
       {"gather", "indexing"},    {"scatter_add", "indexing"},
-      {"nonzero", "indexing"},   {"random", "loss"}};
+      {"nonzero", "indexing"},   {"random", "loss"},
+      {"fill", "combine"}};
   for (const auto& [primitive, family] : faults) {
     INFO("wrong: " << primitive << ", looked for in the family: " << family);
     CHECK(noticed_by(primitive, family) != "");

@@ -8,7 +8,8 @@ using namespace keymix::testing;
 namespace {
 
 std::string complaint(const TempFolder& folder, const std::string& bytes) {
-  return complaint_of("read_npy", [](const std::string& path) { read_npy(path); }, folder, bytes);
+  return complaint_of(
+      "read_npy", [](const std::string& path) { read_npy(path); }, folder, bytes);
 }
 
 }  // namespace

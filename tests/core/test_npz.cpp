@@ -9,7 +9,8 @@ using namespace keymix::testing;
 namespace {
 
 std::string complaint(const TempFolder& folder, const std::string& bytes) {
-  return complaint_of("read_npz", [](const std::string& path) { read_npz(path); }, folder, bytes);
+  return complaint_of(
+      "read_npz", [](const std::string& path) { read_npz(path); }, folder, bytes);
 }
 
 }  // namespace

@@ -109,7 +109,7 @@ void check_training(const Options& options) {
     CHECK(one.metrics.front()["event"] == "start");
     CHECK(one.metrics.front()["parameters"] == one.result.parameters);
     CHECK(one.metrics[1]["loss"] == one.result.loss[0].value);
-    CHECK(one.metrics[11]["event"] == "eval");
+    CHECK(one.metrics[11]["event"] == "evaluation");
     CHECK(one.metrics[11]["validation"] == one.result.validation[0].value);
     CHECK(one.metrics.back()["test"] == one.result.test);
 

@@ -129,8 +129,7 @@ std::pair<std::string, std::vector<double>> words_and_numbers(std::string line) 
 // Our output against that of PyTorch, but for the lines that say different things by nature.
 void check_as_in_pytorch(const std::string& name, const std::string& out,
                          const std::vector<std::string>& different) {
-  const std::string golden =
-      source_path(fmt::format("tests/golden/tutorials/{}.txt", name));
+  const std::string golden = source_path(fmt::format("tests/golden/tutorials/{}.txt", name));
   const auto ours = without(different, out), theirs = without(different, read_bytes(golden));
   CHECK(theirs.size() > 3);
   REQUIRE(ours.size() == theirs.size());

@@ -100,7 +100,7 @@ TEST_CASE("a mixture begins as the paper's", "[unit]") {
 
 TEST_CASE("attention masks, and ignores what is masked", "[unit]") {
   const std::vector<nn::AttentionOptions> cores{nn::Softmax{}, nn::Mgk{}, nn::Smgk{},
-                                                nn::core<CosineCore>()};
+                                                nn::Performer{}, nn::core<CosineCore>()};
   const NoGrad no_grad;
   for (const nn::AttentionOptions& attention : cores) {
     nn::MultiHeadAttention layer = make_attention(attention);
@@ -142,7 +142,7 @@ TEST_CASE("identities of the mixture", "[unit]") {
     parameter(layer, "mixing").copy_(make({0.0, 5.0}, {2}));
     CHECK(difference(layer(x), second_alone, 1e-6) == "");
   }
-  SECTION("a learned variance begins at the fixed one; factors are precisions") {
+  SECTION("a learned variance begins at the fixed one; factors are inverse variances") {
     nn::MultiHeadAttention fixed = make_attention(nn::Mgk{.bandwidth_factors = {1, 3}});
     nn::MultiHeadAttention learned =
         make_attention(nn::Mgk{.bandwidth_factors = {1, 3}, .learn_variance = true});

@@ -282,7 +282,7 @@ TEST_CASE("a file of 100 million tokens streams without being read", "[unit]") {
   CHECK(own_kilobytes() - own_before < 50'000);
 }
 
-TEST_CASE("a pass over 100 million tokens needs the memory of a batch", "[unit]") {
+TEST_CASE("windows at any place of 100 million tokens need the memory of a batch", "[unit]") {
   // A length that leaves out nothing at the end: windows * length + 1 tokens.
   constexpr std::int64_t kLength = 303, kBatch = 8, kWindows = (kMany - 1) / kLength;
   static_assert(kWindows * kLength + 1 == kMany);

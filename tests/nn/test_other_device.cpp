@@ -19,15 +19,20 @@ using namespace keymix::testing;
 
 namespace {
 
-nn::LanguageModel language_model(Device device, const nn::AttentionOptions& attention) {
+struct Variant {
+  nn::AttentionOptions attention;
+  double attention_dropout = 0.1;
+};
+
+nn::LanguageModel language_model(Device device, const Variant& variant) {
   nn::LanguageModel model(Generator(3), {.vocab = 9,
                                          .context = 8,
                                          .width = 8,
                                          .layers = 2,
                                          .heads = 2,
                                          .dropout = 0.2,
-                                         .attention_dropout = 0.1,
-                                         .attention = attention,
+                                         .attention_dropout = variant.attention_dropout,
+                                         .attention = variant.attention,
                                          .gated = true});
   model.to(device);
   return model;
@@ -54,18 +59,21 @@ std::vector<double> losses(nn::LanguageModel& model, optim::Optimizer& optimizer
   return result;
 }
 
-const std::vector<nn::AttentionOptions>& attentions() {
-  static const std::vector<nn::AttentionOptions> list = {nn::Softmax{}, nn::Mgk{}, nn::Smgk{},
-                                                         nn::Mgk{.mode = AttentionMode::hard}};
+const std::vector<Variant>& variants() {
+  static const std::vector<Variant> list = {{nn::Softmax{}},
+                                            {nn::Mgk{}},
+                                            {nn::Smgk{}},
+                                            {nn::Mgk{.mode = AttentionMode::hard}},
+                                            {nn::Performer{}, 0.0}};  // it has no weights to drop
   return list;
 }
 
 }  // namespace
 
 TEST_CASE("language models train on another device as on the CPU", "[parity]") {
-  for (const nn::AttentionOptions& attention : attentions()) {
-    nn::LanguageModel here = language_model(cpu(), attention),
-                      there = language_model(reference_device(), attention);
+  for (const Variant& variant : variants()) {
+    nn::LanguageModel here = language_model(cpu(), variant),
+                      there = language_model(reference_device(), variant);
     optim::AdamW adam_here(here.parameters(), {.weight_decay = 0.1}),
         adam_there(there.parameters(), {.weight_decay = 0.1});
     const std::vector<double> wanted = losses(here, adam_here), got = losses(there, adam_there);
@@ -104,7 +112,7 @@ TEST_CASE("optimisers run on primitives alone", "[unit]") {
   const std::vector<std::string> names{"adam_step", "sgd_step", "clip_grad_norm"};
   std::vector<std::int64_t> before;
   for (const std::string& name : names) before.push_back(composite::fallback_count(name));
-  nn::LanguageModel model = language_model(reference_device(), nn::Mgk{});
+  nn::LanguageModel model = language_model(reference_device(), {nn::Mgk{}});
   optim::Adam adam(model.parameters());
   optim::Sgd sgd(model.parameters());
   losses(model, adam);
@@ -116,10 +124,10 @@ TEST_CASE("optimisers run on primitives alone", "[unit]") {
 }
 
 TEST_CASE("decoding on another device draws the same tokens", "[unit]") {
-  for (const nn::AttentionOptions& attention : attentions()) {
+  for (const Variant& variant : variants()) {
     std::vector<std::vector<std::int64_t>> drawn;
     for (const Device device : {cpu(), reference_device()}) {
-      nn::LanguageModel model = language_model(device, attention);
+      nn::LanguageModel model = language_model(device, variant);
       model.eval();
       Generator rng(5);
       std::vector<std::int64_t>& tokens = drawn.emplace_back();
@@ -134,7 +142,7 @@ TEST_CASE("decoding on another device draws the same tokens", "[unit]") {
 TEST_CASE("a trainer's checkpoint moves between devices", "[unit]") {
   const TempFolder folder;
   const auto train = [&](Device device, std::int64_t steps, bool resume) {
-    nn::LanguageModel model = language_model(device, nn::Mgk{});
+    nn::LanguageModel model = language_model(device, {nn::Mgk{}});
     optim::AdamW adam(model.parameters());
     train::Trainer trainer(model, adam, [](std::int64_t) { return 1e-2; },
                            {.steps = steps,

@@ -377,7 +377,7 @@ TEST_CASE("a folder with a run is not overwritten by accident", "[unit]") {
 
 TEST_CASE("what is good in a folder outlives a damaged neighbour and a careless run", "[unit]") {
   const TempFolder folder;
-  Setup first, second, third;
+  Setup first, second, third, fourth;
   first.train({.folder = folder / "run", .checkpoint_every = 10});
   const std::string path = folder / "run/checkpoint.safetensors";
   const std::string good = read_bytes(path + ".previous");
@@ -394,7 +394,34 @@ TEST_CASE("what is good in a folder outlives a damaged neighbour and a careless 
           third.train({.folder = folder / "early"});
         }).starts_with("Trainer: '" + (folder / "early") + "' has the best weights of a run"));
   CHECK(read_bytes(folder / "early/best.safetensors") == "weights");
-  CHECK_NOTHROW(third.train({.folder = folder / "early", .overwrite = true}));
+  third.train({.folder = folder / "early", .overwrite = true});
+  CHECK(read_bytes(folder / "early/best.safetensors.overwritten") == "weights");
+  CHECK(train::is_whole_checkpoint(folder / "early/best.safetensors"));
+  // The same where there is nothing to resume but weights.
+  std::filesystem::create_directory(folder / "resumed");
+  write_bytes(folder / "resumed/best.safetensors", "weights");
+  fourth.train({.folder = folder / "resumed", .resume = true});
+  CHECK(read_bytes(folder / "resumed/best.safetensors.overwritten") == "weights");
+}
+
+TEST_CASE("a checkpoint of another format is not taken for a damaged one", "[unit]") {
+  const TempFolder folder;
+  Setup first, second, third;
+  first.train({.folder = folder / "run", .checkpoint_every = 10});
+  const std::string path = folder / "run/checkpoint.safetensors";
+  REQUIRE(std::filesystem::exists(path + ".previous"));
+  SafetensorsFile newer = read_safetensors(path);
+  newer.metadata["keymix_checkpoint"] = "2";
+  newer.metadata.erase("checksum");
+  write_safetensors(folder / "newer", newer.tensors, newer.metadata, {.checksum = true});
+  std::filesystem::rename(folder / "newer", path);
+  const std::string before = read_bytes(path);
+  CHECK(message_of([&] {
+          second.train({.folder = folder / "run", .resume = true});
+        }).starts_with("read_checkpoint: '" + path + "' has another format; got 2; needed 1"));
+  CHECK(read_bytes(path) == before);
+  third.train({.folder = folder / "run", .overwrite = true});
+  CHECK(read_bytes(path + ".overwritten") == before);
 }
 
 TEST_CASE("a loader's position is kept, and names and kinds of sources are checked",
@@ -452,4 +479,26 @@ TEST_CASE("a loader's position is kept, and names and kinds of sources are check
   CHECK(message_of([&] { trainer.run([] { return ones({}); }); }) ==
         "resume: '" + (folder / "run/checkpoint.safetensors") +
             "' has another kind of position for 'loader'; got 2 numbers; needed 1");
+
+  // A place that does not exist any more is found when all else has been restored: that goes back.
+  train_with_loader(folder / "short", 0, 12);  // its checkpoint is of batch 2 in epoch 2
+  train::Trainer shrunk(model, adam, optim::Constant{},
+                        {.steps = 12,
+                         .folder = folder / "short",
+                         .accumulate = 2,
+                         .resume = true,
+                         .tensorboard = false,
+                         .progress = nullptr});
+  data::DataLoader<int> loader(std::vector<int>{1}, data::SequentialSampler(1, {.batch = 1}),
+                               [](const std::vector<int>& chosen) { return chosen[0]; });
+  shrunk.track("loader", loader);
+  const std::vector<double> weight = values(model.weight);
+  const PhiloxState generator_before = model.scope().generator().state();
+  REQUIRE(whole != weight);
+  CHECK(message_of([&] {
+          shrunk.run([] { return ones({}); });
+        }).starts_with("DataLoader: there is no such position"));
+  CHECK(values(model.weight) == weight);
+  CHECK(model.scope().generator().state().offset == generator_before.offset);
+  CHECK(loader.position() == data::LoaderPosition{});
 }

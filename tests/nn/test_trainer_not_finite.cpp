@@ -104,3 +104,25 @@ TEST_CASE("a validation that is no number is never the best", "[unit]") {
   CHECK(result.best == 2.0);
   CHECK(result.best_step == 3);
 }
+
+TEST_CASE("weights that left the range of numbers are not saved", "[unit]") {
+  const TempFolder folder;
+  nn::Linear model(Generator(1), {.in = 1, .out = 1, .bias = false});
+  optim::Sgd sgd(model.parameters());
+  // The gradient is 1 throughout; the third learning rate takes the weight beyond float32.
+  train::Trainer trainer(model, sgd,
+                         [](std::int64_t step) { return optim::Rates(step < 2 ? 0.1 : 1e39); },
+                         {.steps = 10,
+                          .folder = folder / "run",
+                          .checkpoint_every = 1,
+                          .tensorboard = false,
+                          .progress = nullptr});
+  const std::string path = folder / "run/checkpoint.safetensors";
+  CHECK(message_of([&] { trainer.run([&] {
+                           return model(ones({1, 1})).sum();
+                         }); }) ==
+        "train: 'weight' is not finite after step 3; needed finite weights\n  hint: a smaller "
+        "learning rate, a longer warm-up or clip = 1; the last good checkpoint is " +
+            path);
+  CHECK(train::read_checkpoint(path).integer("step") == 2);
+}

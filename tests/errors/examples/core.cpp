@@ -56,7 +56,7 @@ Section memory_section() {
                "mutable_data: the tensor is read-only memory of a file; needed a copy of it"},
               {MISUSE(zeros({2}, {.device = {DeviceKind::custom, 9}})),
                "device: no backend serves custom:9; this build has: cpu; needed one registered for "
-               "it\n  hint: register_backend(device, …) adds one"},
+               "it\n  hint: register_backend(device, …) of backends/registry.h adds one"},
               {MISUSE(zeros({2, -1})),
                "zeros: negative size in shape [2, -1]; needed sizes of 0 or more"},
               {MISUSE(zeros({std::int64_t{1} << 40, std::int64_t{1} << 40})),

@@ -73,6 +73,15 @@ Section option_section() {
            "train: the loss or the gradients' norm is nan at step 1; needed a finite number; log: "
            "the result [1, 1] has a NaN; anomaly mode needs finite values\n  hint: a smaller "
            "learning rate, a longer warm-up or clip = 1"},
+          {MISUSE(Run().train({.steps = 20, .folder = folder / "run", .checkpoint_every = 1}, {},
+                              [](nn::Linear& model) {
+                                const Tensor y = model(ones({1, 1}));
+                                return ((y - y.detach()) * 3e38).sum();
+                              })),
+           "train: 'weight' is not finite after step 12; needed finite weights\n  hint: a smaller "
+           "learning rate, a longer warm-up or clip = 1; the last good checkpoint is "
+           "FOLDER/run/checkpoint.safetensors",
+           "a loss of 0 with a large gradient"},
           {MISUSE(Run().train({.folder = folder.write("file", "x") + "/run"})),
            "Trainer: cannot make folder 'FOLDER/file/run'; Not a directory; needed a place to "
            "write to"},

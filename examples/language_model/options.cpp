@@ -94,7 +94,8 @@ void add_training_flags(CLI::App& app, Options& options) {
   train("--steps", training.steps, "training steps", "N");
   train("--batch", training.batch, "windows a step", "N");
   train("--lr", training.lr, "highest learning rate; it falls to a tenth along a cosine", "X");
-  train("--warmup", training.warmup, "steps of linear warm-up", "N");
+  train("--warmup", training.warmup, "steps of linear warm-up", "N")
+      ->default_str("100, at most a tenth of --steps");
   train("--weight-decay", training.weight_decay, "of matrices", "X");
   train("--clip", training.clip, "largest norm of the gradients; 0: no clipping", "X");
   train("--redraw", training.redraw, "steps between new random features of performer; 0: never",
@@ -225,8 +226,11 @@ Options parse_options(const std::vector<std::string>& arguments) {
   } else if (evaluate->parsed()) {
     options.action = Action::evaluate;
   } else {
+    TrainOptions& training = options.training;
+    if (app.count("--warmup") == 0)
+      training.warmup = std::min(training.warmup, training.steps / 10);
     check_model(options.model);
-    check_training(options.training);
+    check_training(training);
     keymix::check(options.training.redraw == 0 || options.model.attention == "performer",
                   "--redraw: no effect; got {} attention; needed --attention performer",
                   options.model.attention);

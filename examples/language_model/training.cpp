@@ -93,8 +93,12 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
 
 Trained load_trained(const std::string& from) {
   const std::filesystem::path place(from);
-  const std::string path =
-      std::filesystem::is_directory(place) ? (place / "best.safetensors").string() : from;
+  std::string path = from;
+  if (std::filesystem::is_directory(
+          place)) {  // interrupted before its first validation: no best yet
+    const bool has_best = std::filesystem::exists(place / "best.safetensors");
+    path = (place / (has_best ? "best.safetensors" : "checkpoint.safetensors")).string();
+  }
   const train::Checkpoint checkpoint = train::read_checkpoint(path);
   const ModelOptions options = ModelOptions::from_metadata(checkpoint.metadata);
   const auto characters = checkpoint.metadata.find("config.vocabulary");

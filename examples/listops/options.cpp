@@ -113,7 +113,7 @@ void add_data_flags(CLI::App& app, Flags& flags) {
   generated("--max-depth", trees.max_depth, "deepest tree");
   generated("--max-args", trees.max_args, "most arguments of a list");
   generated("--data-seed", flags.data_seed, "seed of the trees")
-      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()).description(""))
       ->default_str("as --seed");
 }
 
@@ -160,7 +160,8 @@ void add_training_flags(CLI::App& app, Flags& flags) {
   add("--clip", training.clip, "greatest norm of the gradients; 0: no limit", "NORM");
   add("--evaluate-every", training.evaluate_every, "steps between evaluations", "N");
   add("--seed", training.seed, "seed of weights, batches, dropout and trees", "N")
-      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
+      ->check(
+          CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()).description(""));
   const auto run = [&](const char* name, auto& value, const char* what, const char* type) {
     return app.add_option(name, value, what)->type_name(type)->group("Run");
   };

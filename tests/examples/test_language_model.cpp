@@ -74,6 +74,8 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
   CHECK(error_of({text, "--lr", "nan"}) == "--lr: out of range; got nan; needed 0 or more");
   CHECK(error_of({text, "--warmup", "2000"}) ==
         "--warmup: out of range; got 2,000; needed 0 to 1,999");
+  CHECK(parse_options({text}).training.warmup == 100);
+  CHECK(parse_options({text, "--steps", "55"}).training.warmup == 5);
   CHECK(error_of({text, "--threads", "0"}) == "--threads: out of range; got 0; needed 1 to 256");
   CHECK(error_of({text, "--steps", "many"}).starts_with("flags: "));
   CHECK(error_of({text, "--no-such-flag"}).starts_with("flags: "));
@@ -166,6 +168,11 @@ TEST_CASE("language_model: trains, writes, evaluates", "[unit]") {
   CHECK(run_program(folder, "generate --from run --prompt zebra!").err ==
         "error: --prompt: the character 'z' at position 0 is not among the 13 that the model "
         "knows\n");
+  // Interrupted before a validation, a run has no best weights: its last ones will do.
+  std::filesystem::create_directory(folder / "early");
+  std::filesystem::copy(folder / "run/checkpoint.safetensors",
+                        folder / "early/checkpoint.safetensors");
+  CHECK(run_program(folder, "generate --from early --prompt 'to be' --length 3").status == 0);
   CHECK(run_program(folder, "generate --from nowhere")
             .err.starts_with("error: read_safetensors: cannot open 'nowhere'"));
   for (const auto& [flags, complaint] : std::vector<std::pair<std::string, std::string>>{

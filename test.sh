@@ -280,11 +280,8 @@ check_each() {
 
 install_missing "${all:-build}"
 
-if configure cpu build && build build all; then
-  # Not by -Werror: ./train.sh builds here too, and another flag would compile everything again.
-  if [ -n "$all" ] && grep 'warning:' build/log/build.log; then
-    add warnings 0 1 0
-  fi
+# Not otherwise: ./train.sh builds here too, and another flag would compile everything again.
+if configure cpu build "-DKEYMIX_WERROR=${all:+ON}" && build build all; then
   case " ${arguments[*]-} " in
     *' --list-'*) exec build/tests/keymix_tests ${filter:+"$filter"} "${arguments[@]}" ;;
   esac

@@ -92,14 +92,14 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
 }
 
 Trained load_trained(const std::string& from) {
-  const std::filesystem::path place(from);
-  std::string path = from;
-  if (std::filesystem::is_directory(
-          place)) {  // interrupted before its first validation: no best yet
-    const bool has_best = std::filesystem::exists(place / "best.safetensors");
-    path = (place / (has_best ? "best.safetensors" : "checkpoint.safetensors")).string();
-  }
-  const train::Checkpoint checkpoint = train::read_checkpoint(path);
+  const std::filesystem::path place(from), best = place / "best.safetensors";
+  std::string path = std::filesystem::is_directory(place) ? best.string() : from;
+  train::Checkpoint checkpoint;
+  // A run that was interrupted before its first validation has no best weights yet.
+  if (std::filesystem::is_directory(place) && !std::filesystem::exists(best))
+    checkpoint = train::read_latest_checkpoint((place / "checkpoint.safetensors").string(), path);
+  else
+    checkpoint = train::read_checkpoint(path);
   const ModelOptions options = ModelOptions::from_metadata(checkpoint.metadata);
   const auto characters = checkpoint.metadata.find("config.vocabulary");
   check(characters != checkpoint.metadata.end(), "checkpoint: '{}' has no vocabulary; needed one",

@@ -79,6 +79,7 @@ class Trainer::Session {
 
   // Evaluates; returns whether it is time to stop.
   bool evaluate();
+  void check_weights() const;
   void save();
 
   void draw_bar(bool evaluated) {
@@ -195,19 +196,25 @@ bool Trainer::Session::evaluate() {
   return options_.patience > 0 && progress.evaluations_since_best >= options_.patience;
 }
 
-void Trainer::Session::save() {
-  if (options_.folder.empty()) return;
-  // A step along a finite gradient can still leave the range of a dtype.
+// Throws Error unless what is to be saved is finite: a step along a finite gradient can still leave
+// the range of a dtype. What is frozen no step has changed.
+void Trainer::Session::check_weights() const {
   for (const nn::Parameter& parameter : trainer_.parameters_)
-    if (!isfinite(parameter.tensor).all().item<bool>())
+    if (parameter.tensor.requires_grad() && !isfinite(parameter.tensor).all().item<bool>())
       throw Error(fmt::format("train: '{}' is not finite after step {}; needed finite weights",
                               parameter.name, trainer_.progress_.step),
                   trainer_.advice_on_divergence());
+}
+
+void Trainer::Session::save() {
+  if (options_.folder.empty()) return;
+  check_weights();
   write_checkpoint(trainer_.checkpoint_path(), trainer_.make_checkpoint());
 }
 
 // Called while averaged weights, if any, are in the model.
 void Trainer::Session::keep_best(double value) {
+  if (!options_.folder.empty()) check_weights();
   Progress& progress = trainer_.progress_;
   progress.best = value;
   progress.best_step = progress.step;

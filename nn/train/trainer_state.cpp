@@ -129,7 +129,12 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
   } catch (...) {
     model_.load_state_dict(weights);
     optimizer_.load_state_dict(moments);
-    seek(places_before);
+    for (std::size_t i = 0; i < tracked_.size(); ++i) {
+      try {
+        tracked_[i].seek(places_before[i]);
+      } catch (const Error&) {  // it stood nowhere; the first Error says why nothing was restored
+      }
+    }
     throw;
   }
   progress_ = progress;
@@ -153,12 +158,16 @@ void Trainer::prepare_folder() {
   const bool there =
       fs::exists(checkpoint_path()) || fs::exists(previous_checkpoint_path(checkpoint_path()));
   const bool used_before = there || fs::exists(best_path());
-  // Aside, so that nobody takes the old run's for the new one's.
-  const auto put_aside = [&error](const std::string& path, const std::string& name,
-                                  const std::string& outdated = {}) {
-    fs::rename(path, name + ".overwritten", error);
-    if (!error && !outdated.empty()) fs::remove(outdated, error);
-    check(!error, "Trainer: cannot move '{}' aside; {}; needed a place to write to", path,
+  // Aside, so that nobody takes the old run's for the new one's. Of two files the newer one is kept,
+  // unless it is damaged and the other is not.
+  const auto put_aside = [&error](const std::string& newest) {
+    const std::string previous = previous_checkpoint_path(newest);
+    const bool keeps_newest =
+        is_whole_checkpoint(newest) || (fs::exists(newest) && !is_whole_checkpoint(previous));
+    const std::string& kept = keeps_newest ? newest : previous;
+    fs::rename(kept, newest + ".overwritten", error);
+    if (!error) fs::remove(keeps_newest ? previous : newest, error);
+    check(!error, "Trainer: cannot move '{}' aside; {}; needed a place to write to", kept,
           error.message());
   };
   const auto say = [this](const char* what, const std::string& text) {
@@ -174,18 +183,16 @@ void Trainer::prepare_folder() {
   } else if (options_.resume) {
     say("resume", fmt::format("nothing to go on from in {}; it begins", options_.folder));
   } else if (there && options_.overwrite && progress_.step == 0) {
-    // Of two the newer one is kept, unless it is damaged and the other is not.
-    const std::string newest = checkpoint_path(), previous = previous_checkpoint_path(newest);
-    const bool keeps_newest =
-        is_whole_checkpoint(newest) || (fs::exists(newest) && !is_whole_checkpoint(previous));
-    put_aside(keeps_newest ? newest : previous, newest, keeps_newest ? previous : newest);
+    put_aside(checkpoint_path());
   } else if (used_before && !options_.overwrite && progress_.step == 0) {
     throw Error(fmt::format("Trainer: '{}' has the {} of a run; got neither resume nor overwrite; "
                             "needed one of them, or another folder",
                             options_.folder, there ? "checkpoint" : "best weights"),
                 "resume goes on with it, overwrite begins anew");
   }
-  if (progress_.step == 0 && fs::exists(best_path())) put_aside(best_path(), best_path());
+  // A run that was killed before its first checkpoint begins anew: what it put aside stays.
+  const bool killed_early = options_.resume && fs::exists(best_path() + ".overwritten");
+  if (progress_.step == 0 && fs::exists(best_path()) && !killed_early) put_aside(best_path());
 }
 
 void Trainer::load_best() {

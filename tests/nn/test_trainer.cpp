@@ -402,6 +402,12 @@ TEST_CASE("what is good in a folder outlives a damaged neighbour and a careless 
   write_bytes(folder / "resumed/best.safetensors", "weights");
   fourth.train({.folder = folder / "resumed", .resume = true});
   CHECK(read_bytes(folder / "resumed/best.safetensors.overwritten") == "weights");
+  // And again, by a run that was killed before its first checkpoint: what it put aside stays.
+  std::filesystem::remove(folder / "resumed/checkpoint.safetensors");
+  std::filesystem::remove(folder / "resumed/checkpoint.safetensors.previous");
+  Setup fifth;
+  fifth.train({.folder = folder / "resumed", .resume = true});
+  CHECK(read_bytes(folder / "resumed/best.safetensors.overwritten") == "weights");
 }
 
 TEST_CASE("a checkpoint of another format is not taken for a damaged one", "[unit]") {

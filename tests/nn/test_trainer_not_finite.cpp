@@ -8,6 +8,7 @@
 #include "keymix/ops/unary.h"
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 
 using namespace keymix;
@@ -125,4 +126,17 @@ TEST_CASE("weights that left the range of numbers are not saved", "[unit]") {
         "learning rate, a longer warm-up or clip = 1; the last good checkpoint is " +
             path);
   CHECK(train::read_checkpoint(path).integer("step") == 2);
+
+  // Nor as the best ones, whatever a validation says.
+  nn::Linear head(Generator(2), {.in = 1, .out = 1, .bias = false});
+  optim::Sgd head_sgd(head.parameters());
+  train::Trainer second(
+      head, head_sgd, [](std::int64_t) { return optim::Rates(1e39); },
+      {.steps = 1, .folder = folder / "best", .tensorboard = false, .progress = nullptr});
+  second.validate(
+      "accuracy", [] { return 0.5; }, train::Better::higher);
+  CHECK(message_of([&] {
+          second.run([&] { return head(ones({1, 1})).sum(); });
+        }).starts_with("train: 'weight' is not finite after step 1"));
+  CHECK_FALSE(std::filesystem::exists(folder / "best/best.safetensors"));
 }

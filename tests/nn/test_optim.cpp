@@ -194,20 +194,20 @@ TEST_CASE("groups by name pattern have options of their own", "[unit]") {
     double lr, decay;  // what comes of it
     std::vector<std::string> found = {};
   };
-  std::vector<Group> all{{"encoder.blocks.*.norm*.weight", {}, 0.5, 0.01, 0.5},
-                         {"encoder.blocks.*.norm*.bias", 0.0, {}, 0, 0.1},
-                         {"encoder.blocks.?.attention.*", 3.0, {}, 0.03, 0.1},
-                         {"encoder.blocks.1.mlp.*", 0.5, 2.0, 0.005, 2},
-                         {"*", {}, {}, 0.01, 0.1}};
-  const auto group_of = [&all](const nn::Parameter& p) -> Group& {
-    return *std::find_if(all.begin(), all.end(),
+  std::vector<Group> kinds{{"encoder.blocks.*.norm*.weight", {}, 0.5, 0.01, 0.5},
+                           {"encoder.blocks.*.norm*.bias", 0.0, {}, 0, 0.1},
+                           {"encoder.blocks.?.attention.*", 3.0, {}, 0.03, 0.1},
+                           {"encoder.blocks.1.mlp.*", 0.5, 2.0, 0.005, 2},
+                           {"*", {}, {}, 0.01, 0.1}};
+  const auto group_of = [&kinds](const nn::Parameter& p) -> Group& {
+    return *std::find_if(kinds.begin(), kinds.end(),
                          [&p](const Group& g) { return nn::matches_pattern(p.name, g.pattern); });
   };
-  const auto is_rest = [&](const nn::Parameter& p) { return &group_of(p) == &all.back(); };
+  const auto is_rest = [&](const nn::Parameter& p) { return &group_of(p) == &kinds.back(); };
   std::vector<optim::ParameterGroup> groups;
-  for (const Group& group : all)
-    groups.push_back({.parameters = &group == &all.back() ? model.parameters(is_rest)
-                                                          : model.parameters(group.pattern),
+  for (const Group& group : kinds)
+    groups.push_back({.parameters = &group == &kinds.back() ? model.parameters(is_rest)
+                                                            : model.parameters(group.pattern),
                       .lr_scale = group.lr_scale,
                       .weight_decay = group.weight_decay});
   optim::AdamW adam(groups, {.eps = 0, .weight_decay = 0.1});
@@ -229,13 +229,14 @@ TEST_CASE("groups by name pattern have options of their own", "[unit]") {
       wanted.push_back(p * (1 - group.lr * group.decay) - group.lr);
     CHECK(difference(values(parameter.tensor), wanted, 1e-6) == "");
   }
-  CHECK(all[0].found ==
+  CHECK(kinds[0].found ==
         std::vector<std::string>{"encoder.blocks.0.norm1.weight", "encoder.blocks.0.norm2.weight",
                                  "encoder.blocks.1.norm1.weight", "encoder.blocks.1.norm2.weight"});
-  CHECK(all[3].found == std::vector<std::string>{
-                            "encoder.blocks.1.mlp.up.weight", "encoder.blocks.1.mlp.up.bias",
-                            "encoder.blocks.1.mlp.down.weight", "encoder.blocks.1.mlp.down.bias"});
-  for (const Group& group : all) CHECK(!group.found.empty());
+  CHECK(kinds[3].found == std::vector<std::string>{"encoder.blocks.1.mlp.up.weight",
+                                                   "encoder.blocks.1.mlp.up.bias",
+                                                   "encoder.blocks.1.mlp.down.weight",
+                                                   "encoder.blocks.1.mlp.down.bias"});
+  for (const Group& group : kinds) CHECK(!group.found.empty());
 
   // A misspelt group is no empty group, and a parameter belongs to one group.
   CHECK(message_of([&] {

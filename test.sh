@@ -259,7 +259,7 @@ reference_pass() {
     return
   fi
   for page in build/reference/html/{class,struct}keymix*.html; do
-    # Not of lists of members, and of the types that stand for a dtype.
+    # Not of lists of members, nor of specialisations: these files' names are not their class's.
     [[ $page != *-members.html && $page != *DTypeOf* ]] || continue
     count=$((count + 1))
     example_fits "$page" && continue

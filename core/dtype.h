@@ -2,6 +2,7 @@
 //
 //   promote(int64, float32);  // float32
 //   size_of(bfloat16);        // 2
+//   DTypeOf<float>::value;    // float32, which is dtype_of<float> for short
 //   visit_dtype(x.dtype(), [&](auto tag) { using T = decltype(tag); … });
 #pragma once
 

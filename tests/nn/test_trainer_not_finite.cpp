@@ -9,7 +9,7 @@
 
 #include <cmath>
 #include <filesystem>
-#include <limits>
+#include <functional>
 
 using namespace keymix;
 using namespace keymix::testing;
@@ -119,9 +119,9 @@ TEST_CASE("weights that left the range of numbers are not saved", "[unit]") {
                           .tensorboard = false,
                           .progress = nullptr});
   const std::string path = folder / "run/checkpoint.safetensors";
-  CHECK(message_of([&] { trainer.run([&] {
-                           return model(ones({1, 1})).sum();
-                         }); }) ==
+  const std::string error =
+      message_of([&] { trainer.run([&] { return model(ones({1, 1})).sum(); }); });
+  CHECK(error ==
         "train: 'weight' is not finite after step 3; needed finite weights\n  hint: a smaller "
         "learning rate, a longer warm-up or clip = 1; the last good checkpoint is " +
             path);

@@ -7,6 +7,11 @@
 
 namespace keymix {
 
+Saved& Saved::operator=(std::initializer_list<Tensor> tensors) {
+  tensors_ = tensors;
+  return *this;
+}
+
 const Tensor& Saved::operator[](std::size_t i) const {
   check(i < tensors_.size(),
         "Function: there is no saved tensor {}; forward saved {}; needed an index below that", i,

@@ -29,10 +29,7 @@ namespace keymix {
 // What a Function keeps from forward to backward: tensors, by position, and constants.
 class Saved {
  public:
-  Saved& operator=(std::initializer_list<Tensor> tensors) {
-    tensors_ = tensors;
-    return *this;
-  }
+  Saved& operator=(std::initializer_list<Tensor> tensors);
   const Tensor& operator[](std::size_t i) const;  // throws Error when there is none
   std::size_t size() const { return tensors_.size(); }
 

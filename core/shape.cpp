@@ -78,10 +78,18 @@ int normalize_dim(std::string_view op, std::int64_t dim, int ndim) {
   return static_cast<int>(dim < 0 ? dim + ndim : dim);
 }
 
+Dims::Dims(std::initializer_list<int> dims) : Dims(std::span(dims.begin(), dims.size())) {}
+Dims::Dims(std::span<const int> dims) {
+  check(dims.size() <= kMaxDims, "dims: too many dimensions; got {}; at most {} are supported",
+        dims.size(), kMaxDims);
+  std::copy(dims.begin(), dims.end(), dims_.begin());
+  count_ = static_cast<int>(dims.size());
+}
+
 std::uint32_t Dims::mask(std::string_view op, int ndim) const {
   if (is_all()) return (1u << ndim) - 1u;
   std::uint32_t mask = 0;
-  for (int dim : dims_) {
+  for (const int dim : std::span(dims_).first(static_cast<std::size_t>(count_))) {
     const std::uint32_t bit = 1u << normalize_dim(op, dim, ndim);
     check(!(mask & bit), "{}: dimension {} is listed twice; needed every dimension at most once",
           op, dim);

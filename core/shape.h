@@ -80,30 +80,31 @@ Shape broadcast_strides(const Shape& shape, const Shape& strides, const Shape& t
 // -1 is the last dimension. Throws unless -ndim <= dim < ndim.
 int normalize_dim(std::string_view op, std::int64_t dim, int ndim);
 
-// A list of dimensions for reductions. Converts from one int or a braced list; `all` stands for
-// every dimension.
+// A list of dimensions for reductions, held in place as Shape is. Converts from one int or a braced
+// list; `all` stands for every dimension.
 //
 //   const Dims image{-2, -1};
 //   x.mean(image);  // as x.mean({-2, -1})
 //   x.sum(all);     // as x.sum()
 class Dims {
  public:
-  Dims() = default;
-  Dims(int dim) : dims_{dim} {}
-  Dims(std::initializer_list<int> dims) : dims_(dims) {}
-  explicit Dims(std::vector<int> dims) : dims_(std::move(dims)) {}
+  constexpr Dims() = default;
+  Dims(int dim) : dims_{dim}, count_(1) {}
+  // Throw Error on more than kMaxDims.
+  Dims(std::initializer_list<int> dims);
+  explicit Dims(std::span<const int> dims);
 
-  bool is_all() const { return dims_.empty(); }
-  const std::vector<int>& list() const { return dims_; }
+  bool is_all() const { return count_ == 0; }
 
   // Bit d set: dimension d of `ndim` is in the list. Throws on a repeated or missing dimension.
   std::uint32_t mask(std::string_view op, int ndim) const;
 
  private:
-  std::vector<int> dims_;  // empty: all
+  std::array<int, kMaxDims> dims_{};
+  int count_ = 0;  // 0: all
 };
 
-inline const Dims all{};
+inline constexpr Dims all{};
 
 }  // namespace keymix
 

@@ -23,11 +23,11 @@ void release_iteratively(std::shared_ptr<void> object) {
 }
 
 double Scalar::to_double() const {
-  return std::visit([](auto v) { return static_cast<double>(v); }, value_);
+  return is_floating() ? floating_ : static_cast<double>(integer_);
 }
 
 std::int64_t Scalar::to_int64() const {
-  return std::visit([](auto v) { return static_cast<std::int64_t>(v); }, value_);
+  return is_floating() ? static_cast<std::int64_t>(floating_) : integer_;
 }
 
 TensorImpl::~TensorImpl() {

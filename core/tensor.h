@@ -80,22 +80,29 @@ struct Slice {
 class Scalar {
  public:
   template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>>
-  Scalar(T value) {
-    if constexpr (std::is_same_v<T, bool>)
-      value_ = value;
-    else if constexpr (std::is_integral_v<T>)
-      value_ = static_cast<std::int64_t>(value);
+  Scalar(T value)
+      : kind_(std::is_floating_point_v<T> ? Kind::floating
+              : std::is_same_v<T, bool>   ? Kind::boolean
+                                          : Kind::integer) {
+    if constexpr (std::is_floating_point_v<T>)
+      floating_ = static_cast<double>(value);
     else
-      value_ = static_cast<double>(value);
+      integer_ = static_cast<std::int64_t>(value);
   }
 
-  bool is_integer() const { return std::holds_alternative<std::int64_t>(value_); }
-  bool is_floating() const { return std::holds_alternative<double>(value_); }
+  bool is_integer() const { return kind_ == Kind::integer; }
+  bool is_floating() const { return kind_ == Kind::floating; }
   double to_double() const;
   std::int64_t to_int64() const;
 
  private:
-  std::variant<bool, std::int64_t, double> value_;
+  enum class Kind : unsigned char { boolean, integer, floating };
+
+  Kind kind_;
+  union {
+    std::int64_t integer_;  // of a boolean too
+    double floating_;
+  };
 };
 
 using IndexItem = std::variant<std::int64_t, Slice, Tensor>;

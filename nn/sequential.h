@@ -35,12 +35,9 @@ class Sequential : public Module {
     (add(scope, std::move(steps)), ...);
   }
 
-  Tensor operator()(Tensor x) {
-    for (const Step& step : steps_) x = step(x);
-    return x;
-  }
+  Tensor operator()(Tensor x);
 
-  std::int64_t size() const { return static_cast<std::int64_t>(steps_.size()); }
+  std::int64_t size() const;
 
  private:
   using Step = std::function<Tensor(const Tensor&)>;

@@ -55,7 +55,7 @@ Tensor sum_to(const Tensor& dy, const Shape& shape) {
   std::vector<int> dims;
   for (int d = 0; d < dy.ndim(); ++d)
     if (d < lead || (shape[d - lead] == 1 && dy.shape()[d] != 1)) dims.push_back(d);
-  return (dims.empty() ? dy : dy.sum(Dims(std::move(dims)), {.keepdim = true})).reshape(shape);
+  return (dims.empty() ? dy : dy.sum(Dims(dims), {.keepdim = true})).reshape(shape);
 }
 
 Tensor make_view(const Tensor& x, const Shape& shape, const Shape& strides, std::int64_t offset) {

@@ -47,7 +47,7 @@ Dims dims_of(std::uint32_t mask, int ndim) {
   std::vector<int> list;
   for (int d = 0; d < ndim; ++d)
     if (mask >> d & 1u) list.push_back(d);
-  return Dims(std::move(list));
+  return Dims(list);
 }
 
 Tensor extremum(const char* name, ReduceOp op, const Tensor& x, const Dims& dims,

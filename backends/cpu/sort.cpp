@@ -73,6 +73,16 @@ struct Line {
   const std::byte* x;
 };
 
+// Brings the `taken` smallest entries to the front, in order. Not inlined: the sort is the same for
+// every element type, and compiling it for each would double what this file takes.
+template <typename Entry>
+[[gnu::noinline]] void order_first(std::vector<Entry>& entries, std::int64_t taken) {
+  const auto end = entries.begin() + taken;
+  // A few of many: a selection in linear time first.
+  if (end != entries.end()) std::nth_element(entries.begin(), end, entries.end());
+  std::sort(entries.begin(), end);
+}
+
 template <typename T, typename Entry>
 void sort_line(const LineForm& form, const Line& line, std::vector<Entry>& entries) {
   const auto element = [&](std::int64_t i) -> const T& {
@@ -84,10 +94,7 @@ void sort_line(const LineForm& form, const Line& line, std::vector<Entry>& entri
     using Key = std::remove_const_t<decltype(key)>;
     entries[static_cast<std::size_t>(i)] = Entry(form.descending ? static_cast<Key>(~key) : key, i);
   }
-  // A few of many: a selection in linear time first.
-  const auto end = entries.begin() + form.taken;
-  if (form.taken < form.length) std::nth_element(entries.begin(), end, entries.end());
-  std::sort(entries.begin(), end);
+  order_first(entries, form.taken);
   for (std::int64_t i = 0; i < form.taken; ++i) {
     const std::int64_t from = entries[static_cast<std::size_t>(i)].position();
     *reinterpret_cast<T*>(line.values + i * form.values_step) = element(from);

@@ -7,10 +7,11 @@
 #include <cmath>
 #include <optional>
 
+#include "keymix/core/version.h"
 #include "keymix/keymix.h"
+#include "keymix/nn/train/metrics.h"
 #include "keymix/nn/train/progress_bar.h"
 #include "listops/batch.h"
-#include "listops/metrics.h"
 
 namespace listops {
 
@@ -77,6 +78,28 @@ struct RunningLoss {
   }
 };
 
+// The first and the last line of metrics.jsonl.
+train::Numbers start_numbers(const Result& result, const TrainOptions& options) {
+  return {{"heads", result.heads},
+          {"components", result.components},
+          {"parameters", result.parameters},
+          {"steps", options.steps},
+          {"batch", options.batch},
+          {"lr", options.lr},
+          {"warmup", options.warmup},
+          {"weight_decay", options.weight_decay},
+          {"clip", options.clip}};
+}
+
+train::Numbers end_numbers(const Result& result) {
+  return {{"best_step", result.best_step},
+          {"validation", result.best_validation},
+          {"test", result.test},
+          {"attention_mflop_per_step", result.attention_mflop},
+          {"ms_per_step", result.ms_per_step},
+          {"peak_mb", result.peak_mb}};
+}
+
 }  // namespace
 
 double accuracy(nn::Classifier& model, const Dataset& dataset, std::int64_t batch_size) {
@@ -114,8 +137,11 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
                 .components = choice.components,
                 .parameters = model.parameter_count(),
                 .attention_mflop = model.encoder.attention_flops(options.batch, length) / 1e6};
-  Metrics metrics(folder + "/metrics.jsonl");
-  metrics.start(result, options);
+  train::MetricsFile metrics(folder + "/metrics.jsonl");
+  metrics.write("start", 0, start_numbers(result, options),
+                {{"keymix", std::string(version())},
+                 {"model", result.name},
+                 {"seed", fmt::to_string(options.seed)}});
   train::ProgressBar bar({.label = choice.label(),
                           .total = options.steps,
                           .line_every = options.evaluate_every,
@@ -149,11 +175,12 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
     const bool last = step == options.steps;
     if (step % point_every == 0 || last) {
       result.loss.push_back({step, running.take_mean()});
-      metrics.loss(result.loss.back(), rates.lr, times.back());
+      metrics.write("train", step,
+                    {{"loss", result.loss.back().value}, {"lr", rates.lr}, {"ms", times.back()}});
     }
     if (step % options.evaluate_every == 0 || last) {
       result.validation.push_back({step, accuracy(model, data.validation, options.batch)});
-      metrics.evaluation(result.validation.back());
+      metrics.write("evaluation", step, {{"validation", result.validation.back().value}});
       if (result.best_step == 0 || result.validation.back().value > result.best_validation) {
         result.best_validation = result.validation.back().value;
         result.best_step = step;
@@ -175,7 +202,7 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
   result.test = accuracy(model, data.test, options.batch);
   result.ms_per_step = median(times);
   result.peak_mb = static_cast<double>(memory_stats().peak) / 1e6;
-  metrics.result(result);
+  metrics.write("end", options.steps, end_numbers(result));
   return result;
 }
 

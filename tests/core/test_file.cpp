@@ -2,8 +2,11 @@
 // beside it.
 #include "core/file_helpers.h"
 #include "keymix/core/file.h"
+#include "keymix/core/tensor_bytes.h"
+#include "support/catch.h"
 #include "support/file_size_limit.h"
 
+#include <filesystem>
 #include <sys/stat.h>
 
 #include <stdexcept>

@@ -1,6 +1,7 @@
 // npy: round trips, NumPy's own files, and files that lie.
 #include "core/file_helpers.h"
 #include "keymix/core/npy.h"
+#include "support/catch.h"
 
 using namespace keymix;
 using namespace keymix::testing;

@@ -2,6 +2,9 @@
 #include "core/file_helpers.h"
 #include "core/zip_helpers.h"
 #include "keymix/core/npy.h"
+#include "support/catch.h"
+
+#include <filesystem>
 
 using namespace keymix;
 using namespace keymix::testing;

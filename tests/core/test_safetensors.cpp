@@ -1,6 +1,9 @@
 // safetensors: round trips, files of the reference implementation, and files that lie.
 #include "core/file_helpers.h"
 #include "keymix/core/safetensors.h"
+#include "support/catch.h"
+
+#include <filesystem>
 
 using namespace keymix;
 using namespace keymix::testing;

@@ -4,8 +4,11 @@
 #include "language_model/options.h"
 #include "language_model/text.h"
 #include "language_model/training.h"
+#include "support/catch.h"
 
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -11,12 +11,13 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/core/error.h"
+#include "keymix/nn/train/metrics.h"
 #include "listops/curves.h"
 #include "listops/experiment.h"
 #include "listops/options.h"
@@ -56,11 +57,18 @@ Options tiny_options(const Arguments& more, bool small = true) {
   return parse_options(arguments);
 }
 
+// One of metrics.jsonl.
+struct Line {
+  std::string event;
+  std::int64_t step;
+  std::map<std::string, double> numbers;
+};
+
 // A training, with what it showed and what it wrote.
 struct Run {
   Result result;
   std::string shown;
-  std::vector<nlohmann::json> metrics;
+  std::vector<Line> metrics;
 };
 
 Run run_training(const ModelOptions& model, const Splits& data, const TrainOptions& training) {
@@ -72,9 +80,11 @@ Run run_training(const ModelOptions& model, const Splits& data, const TrainOptio
   for (int c = std::fgetc(stream); c != EOF; c = std::fgetc(stream))
     run.shown += static_cast<char>(c);
   std::fclose(stream);
-  std::ifstream lines(folder / "metrics.jsonl");
-  for (std::string line; std::getline(lines, line);)
-    run.metrics.push_back(nlohmann::json::parse(line));
+  keymix::train::MetricsFile::read(
+      folder / "metrics.jsonl",
+      [&run](const std::string& event, std::int64_t step, const keymix::train::Numbers& numbers) {
+        run.metrics.push_back({event, step, {numbers.begin(), numbers.end()}});
+      });
   return run;
 }
 
@@ -106,12 +116,20 @@ void check_training(const Options& options) {
     CHECK(one.result.peak_mb > 0);
 
     REQUIRE(one.metrics.size() == 1 + 20 + 2 + 1);
-    CHECK(one.metrics.front()["event"] == "start");
-    CHECK(one.metrics.front()["parameters"] == one.result.parameters);
-    CHECK(one.metrics[1]["loss"] == one.result.loss[0].value);
-    CHECK(one.metrics[11]["event"] == "evaluation");
-    CHECK(one.metrics[11]["validation"] == one.result.validation[0].value);
-    CHECK(one.metrics.back()["test"] == one.result.test);
+    const auto number = [&](std::size_t line, const char* name) {
+      return one.metrics[line].numbers.at(name);
+    };
+    CHECK(one.metrics[0].event == "start");
+    CHECK(number(0, "parameters") == static_cast<double>(one.result.parameters));
+    CHECK(one.metrics[1].event == "train");
+    CHECK(number(1, "loss") == one.result.loss[0].value);
+    CHECK(number(1, "lr") > 0);
+    CHECK(one.metrics[11].event == "evaluation");
+    CHECK(one.metrics[11].step == 10);
+    CHECK(number(11, "validation") == one.result.validation[0].value);
+    CHECK(one.metrics[23].event == "end");
+    CHECK(one.metrics[23].step == 20);
+    CHECK(number(23, "test") == one.result.test);
 
     // No terminal: a plain line per evaluation.
     CHECK(std::count(one.shown.begin(), one.shown.end(), '\n') == 2);

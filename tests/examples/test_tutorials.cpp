@@ -1,9 +1,13 @@
 // The tutorials: each program runs, prints what its PyTorch twin prints, and is hardly longer.
 #include "core/file_helpers.h"
+#include "support/catch.h"
+#include "support/paths.h"
 
 #include <sys/wait.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <sstream>
 

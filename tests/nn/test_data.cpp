@@ -6,8 +6,11 @@
 #include "keymix/nn/data/loader.h"
 #include "keymix/nn/data/text_windows.h"
 #include "keymix/ops/create.h"
+#include "support/catch.h"
 
+#include <algorithm>
 #include <fcntl.h>
+#include <fstream>
 #include <sys/resource.h>
 #include <unistd.h>
 

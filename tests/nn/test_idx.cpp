@@ -2,6 +2,7 @@
 #include "core/file_helpers.h"
 #include "keymix/nn/data/idx.h"
 #include "nn/idx_helpers.h"
+#include "support/catch.h"
 
 using namespace keymix;
 using namespace keymix::testing;

@@ -9,9 +9,13 @@
 #include "keymix/nn/train/trainer.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/unary.h"
+#include "support/catch.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 using namespace keymix;
 using namespace keymix::testing;

@@ -13,6 +13,7 @@
 #include "keymix/ops/create.h"
 #include "keymix/ops/loss.h"
 #include "reference_backend/install.h"
+#include "support/catch.h"
 
 using namespace keymix;
 using namespace keymix::testing;

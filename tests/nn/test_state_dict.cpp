@@ -6,6 +6,7 @@
 #include "keymix/nn/optim/adam.h"
 #include "keymix/nn/transformer/mlp.h"
 #include "keymix/ops/create.h"
+#include "support/catch.h"
 
 using namespace keymix;
 using namespace keymix::testing;

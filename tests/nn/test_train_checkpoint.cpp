@@ -3,7 +3,10 @@
 #include "keymix/core/version.h"
 #include "keymix/nn/train/checkpoint.h"
 #include "keymix/ops/create.h"
+#include "support/catch.h"
 #include "support/file_size_limit.h"
+
+#include <filesystem>
 
 using namespace keymix;
 using namespace keymix::testing;

@@ -18,8 +18,11 @@
 #include "keymix/ops/create.h"
 #include "keymix/ops/loss.h"
 #include "keymix/ops/unary.h"
+#include "support/catch.h"
 
+#include <algorithm>
 #include <csignal>
+#include <filesystem>
 
 using namespace keymix;
 using namespace keymix::testing;

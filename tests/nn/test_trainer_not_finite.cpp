@@ -6,6 +6,7 @@
 #include "keymix/nn/train/trainer.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/unary.h"
+#include "support/catch.h"
 
 #include <cmath>
 #include <filesystem>

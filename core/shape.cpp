@@ -79,17 +79,16 @@ int normalize_dim(std::string_view op, std::int64_t dim, int ndim) {
 }
 
 Dims::Dims(std::initializer_list<int> dims) : Dims(std::span(dims.begin(), dims.size())) {}
-Dims::Dims(std::span<const int> dims) {
-  check(dims.size() <= kMaxDims, "dims: too many dimensions; got {}; at most {} are supported",
-        dims.size(), kMaxDims);
-  std::copy(dims.begin(), dims.end(), dims_.begin());
-  count_ = static_cast<int>(dims.size());
+Dims::Dims(std::span<const int> dims) : count_(dims.size()) {
+  std::copy_n(dims.begin(), std::min(count_, dims_.size()), dims_.begin());
 }
 
 std::uint32_t Dims::mask(std::string_view op, int ndim) const {
   if (is_all()) return (1u << ndim) - 1u;
+  check(count_ <= dims_.size(), "{}: too many dimensions; got {}; a tensor has at most {}", op,
+        count_, kMaxDims);
   std::uint32_t mask = 0;
-  for (const int dim : std::span(dims_).first(static_cast<std::size_t>(count_))) {
+  for (const int dim : std::span(dims_).first(count_)) {
     const std::uint32_t bit = 1u << normalize_dim(op, dim, ndim);
     check(!(mask & bit), "{}: dimension {} is listed twice; needed every dimension at most once",
           op, dim);

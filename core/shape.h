@@ -90,18 +90,18 @@ class Dims {
  public:
   constexpr Dims() = default;
   Dims(int dim) : dims_{dim}, count_(1) {}
-  // Throw Error on more than kMaxDims.
   Dims(std::initializer_list<int> dims);
   explicit Dims(std::span<const int> dims);
 
   bool is_all() const { return count_ == 0; }
 
-  // Bit d set: dimension d of `ndim` is in the list. Throws on a repeated or missing dimension.
+  // Bit d set: dimension d of `ndim` is in the list. Throws on a repeated or missing dimension, and
+  // on more than kMaxDims of them.
   std::uint32_t mask(std::string_view op, int ndim) const;
 
  private:
-  std::array<int, kMaxDims> dims_{};
-  int count_ = 0;  // 0: all
+  std::array<int, kMaxDims> dims_{};  // the first of them
+  std::size_t count_ = 0;             // as given; 0: all
 };
 
 inline constexpr Dims all{};

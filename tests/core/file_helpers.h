@@ -4,6 +4,7 @@
 #include "support/temp_folder.h"
 #include "support/tensors.h"
 
+#include <cstdint>
 #include <functional>
 #include <string>
 

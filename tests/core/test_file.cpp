@@ -6,10 +6,11 @@
 #include "support/catch.h"
 #include "support/file_size_limit.h"
 
-#include <filesystem>
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <stdexcept>
+#include <string>
 
 using namespace keymix;
 using namespace keymix::testing;

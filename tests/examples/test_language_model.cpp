@@ -6,17 +6,19 @@
 #include "language_model/training.h"
 #include "support/catch.h"
 
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
+#include <string>
 #include <thread>
+#include <vector>
 
 using namespace keymix::testing;
 using language_model::characters;

@@ -1,6 +1,5 @@
 // ListOps files in both published forms, and batches. Trees: test_listops.cpp.
 #include <fmt/core.h>
-#include <stdlib.h>  // mkdtemp
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,6 @@
 // The ListOps program: its flags, a short training, its table, and the executable itself. Data,
 // trees and batches: test_listops_data.cpp, test_listops.cpp.
 #include <fmt/core.h>
-#include <stdlib.h>  // mkdtemp
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/core/error.h"
+#include "keymix/core/version.h"
 #include "keymix/nn/train/metrics.h"
 #include "listops/curves.h"
 #include "listops/experiment.h"
@@ -69,17 +69,19 @@ struct Run {
   Result result;
   std::string shown;
   std::vector<Line> metrics;
+  std::string metrics_text;
 };
 
 Run run_training(const ModelOptions& model, const Splits& data, const TrainOptions& training) {
   const TempFolder folder;
   std::FILE* stream = std::tmpfile();
   REQUIRE(stream != nullptr);
-  Run run{train(model, data, training, folder.path(), stream), "", {}};
+  Run run{train(model, data, training, folder.path(), stream), "", {}, ""};
   std::rewind(stream);
   for (int c = std::fgetc(stream); c != EOF; c = std::fgetc(stream))
     run.shown += static_cast<char>(c);
   std::fclose(stream);
+  run.metrics_text = bytes_of(folder / "metrics.jsonl");
   keymix::train::MetricsFile::read(
       folder / "metrics.jsonl",
       [&run](const std::string& event, std::int64_t step, const keymix::train::Numbers& numbers) {
@@ -121,6 +123,9 @@ void check_training(const Options& options) {
     };
     CHECK(one.metrics[0].event == "start");
     CHECK(number(0, "parameters") == static_cast<double>(one.result.parameters));
+    CHECK(one.metrics_text.find(fmt::format(
+              R"("config":{{"keymix":"{}","model":"{}","seed":"{}"}}}})", keymix::version(),
+              model.name, options.training.seed)) != std::string::npos);
     CHECK(one.metrics[1].event == "train");
     CHECK(number(1, "loss") == one.result.loss[0].value);
     CHECK(number(1, "lr") > 0);

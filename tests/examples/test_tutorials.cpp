@@ -3,13 +3,19 @@
 #include "support/catch.h"
 #include "support/paths.h"
 
+#include <fmt/core.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
 
 using namespace keymix::testing;
 namespace fs = std::filesystem;

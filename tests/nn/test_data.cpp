@@ -8,14 +8,15 @@
 #include "keymix/ops/create.h"
 #include "support/catch.h"
 
-#include <algorithm>
-#include <fcntl.h>
-#include <fstream>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
 #include <numeric>
 #include <set>
+#include <string>
+#include <vector>
 
 using namespace keymix;
 using namespace keymix::testing;

@@ -85,7 +85,7 @@ Dims::Dims(std::span<const int> dims) : count_(dims.size()) {
 
 std::uint32_t Dims::mask(std::string_view op, int ndim) const {
   if (is_all()) return (1u << ndim) - 1u;
-  check(count_ <= dims_.size(), "{}: too many dimensions; got {}; a tensor has at most {}", op,
+  check(count_ <= dims_.size(), "{}: too many dimensions; got {}; at most {} are supported", op,
         count_, kMaxDims);
   std::uint32_t mask = 0;
   for (const int dim : std::span(dims_).first(count_)) {

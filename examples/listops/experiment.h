@@ -33,10 +33,11 @@ double accuracy(keymix::nn::Classifier& model, const Dataset& dataset, std::int6
 // Trains, evaluates every evaluate_every steps and after the last, and tests the weights that were
 // best on the validation set. The losses depend on model, data and options alone. Shows progress on
 // `progress` and writes metrics.jsonl (nn/train/metrics.h) into `folder`, which must exist:
-//   start       sizes and rates, and under "config" version, model and seed
-//   train       mean loss since the line before, learning rate, milliseconds of this step
+//   start       heads, components, parameters, how it is trained; under "config" keymix's version,
+//               model and seed
+//   train       a hundred times: mean loss since the line before; lr and ms of this step
 //   evaluation  validation accuracy in percent
-//   end         what the table shows
+//   end         the best step, its accuracies, and what the step took
 // Throws keymix::Error when the loss stops being finite or a file can't be written.
 Result train(const ModelOptions& model, const Splits& data, const TrainOptions& options,
              const std::string& folder, std::FILE* progress = stdout);

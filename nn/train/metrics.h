@@ -1,8 +1,8 @@
 // metrics.jsonl: what happened in a training, a JSON object a line.
 //
-//   {"event":"start", …}                                      how it is trained
-//   {"event":"train","step":10,"loss":2.1,"lr":0.001, …}      means since the line before
-//   {"event":"evaluation","step":100,"loss":1.9}
+//   {"event":"start","step":0, …,"config":{…}}             how it is trained
+//   {"event":"train","step":10,"loss":2.1,"lr":0.001, …}   the mean loss since the line before
+//   {"event":"evaluation","step":100,"loss":1.9}           numbers by the names of the validations
 //   {"event":"end","step":2000, …}
 //
 //   train::MetricsFile metrics(folder + "/metrics.jsonl");

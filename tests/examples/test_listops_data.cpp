@@ -5,45 +5,28 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "keymix/core/error.h"
+#include "core/file_helpers.h"
 #include "listops/batch.h"
 #include "listops/data.h"
 #include "listops/generate.h"
 #include "listops/tree.h"
 #include "support/catch.h"
 #include "support/paths.h"
-#include "support/temp_folder.h"
 
 namespace {
 
 using namespace listops;
+using keymix::testing::message_of;
+using keymix::testing::read_bytes;
 using keymix::testing::TempFolder;
 
 // The example of the Long Range Arena's generator: [MAX 2 [MIN 3 4 ] 9 ].
 const std::string kText = "( ( ( ( [MAX 2 ) ( ( ( [MIN 3 ) 4 ) ] ) ) 9 ) ] )";
 const Tokens kTokens = {12, 3, 11, 4, 5, 15, 10, 15};
-
-std::string bytes_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// What `action` throws, or "no error".
-template <typename Action>
-std::string message_of(const Action& action) {
-  try {
-    action();
-  } catch (const keymix::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 Setting tiny_setting(std::int64_t train, std::int64_t validation, std::int64_t test) {
   return {.trees = {.max_depth = 4, .max_args = 5, .min_length = 5, .max_length = 32},
@@ -62,7 +45,7 @@ TEST_CASE("listops: splits survive the way through files", "[unit]") {
   CHECK(back.test == splits.test);
 
   write_file(folder / "one.tsv", {{kTokens, 9}});
-  CHECK(bytes_of(folder / "one.tsv") == "Source\tTarget\r\n" + kText + "\t9\r\n");
+  CHECK(read_bytes(folder / "one.tsv") == "Source\tTarget\r\n" + kText + "\t9\r\n");
 
   // A truncated example is no tree any more; nothing may be left of the attempt.
   CHECK(message_of([&] {
@@ -257,5 +240,5 @@ TEST_CASE("listops: published files are read, and every label agrees", "[unit]")
   CHECK(lra.size() == 1'000);
   const TempFolder written;
   write_file(written / "again.tsv", lra);
-  CHECK((bytes_of(written / "again.tsv") == bytes_of(sample)));
+  CHECK((read_bytes(written / "again.tsv") == read_bytes(sample)));
 }

@@ -8,12 +8,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "core/file_helpers.h"
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/core/error.h"
 #include "keymix/core/version.h"
@@ -23,26 +23,16 @@
 #include "listops/options.h"
 #include "listops/report.h"
 #include "support/catch.h"
-#include "support/temp_folder.h"
 
 namespace {
 
 using namespace listops;
+using keymix::testing::read_bytes;
 using keymix::testing::TempFolder;
 using Arguments = std::vector<std::string>;
 
-std::string bytes_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 std::string error_of(const Arguments& arguments) {
-  try {
-    parse_options(arguments);
-  } catch (const keymix::Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return keymix::testing::message_of([&] { parse_options(arguments); });
 }
 
 // 20 steps on 200 trees, for a model of the default size or a small one.
@@ -81,7 +71,7 @@ Run run_training(const ModelOptions& model, const Splits& data, const TrainOptio
   for (int c = std::fgetc(stream); c != EOF; c = std::fgetc(stream))
     run.shown += static_cast<char>(c);
   std::fclose(stream);
-  run.metrics_text = bytes_of(folder / "metrics.jsonl");
+  run.metrics_text = read_bytes(folder / "metrics.jsonl");
   keymix::train::MetricsFile::read(
       folder / "metrics.jsonl",
       [&run](const std::string& event, std::int64_t step, const keymix::train::Numbers& numbers) {
@@ -360,7 +350,7 @@ TEST_CASE("listops program: curves are drawn, or the reason is given", "[unit]")
     fmt::print("SKIPPED: listops program, curves: {}\n", problem);
   } else {
     CHECK(problem.empty());
-    CHECK(bytes_of(folder / "curves.png").substr(1, 3) == "PNG");
+    CHECK(read_bytes(folder / "curves.png").substr(1, 3) == "PNG");
   }
   // Nothing else stays behind.
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) ==
@@ -382,8 +372,8 @@ Outcome run_program(const std::string& arguments) {
   const std::string command = fmt::format("cd '{}' && '{}' {} >out 2>err </dev/null", folder.path(),
                                           KEYMIX_LISTOPS_PROGRAM, arguments);
   const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, bytes_of(folder / "out"),
-          bytes_of(folder / "err")};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_bytes(folder / "out"),
+          read_bytes(folder / "err")};
 }
 
 }  // namespace

@@ -29,16 +29,6 @@ Tensor read_member(const std::string& op, const ZipMember& member) {
   return tensor;
 }
 
-// Python's zipfile cannot even list a file with a name that is not UTF-8.
-bool is_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = utf8_length(text.substr(i));
-    if (length == 0) return false;
-    i += length;
-  }
-  return true;
-}
-
 }  // namespace
 
 NamedTensors read_npz(const std::string& path) {
@@ -58,6 +48,7 @@ void write_npz(const std::string& path, const NamedTensors& tensors, bool compre
   const std::string op = fmt::format("write_npz: '{}'", path);
   for (const auto& [name, tensor] : tensors) {
     check_writable_tensor(op, "tensor " + in_quotes(name), tensor);
+    // Python's zipfile cannot even list a file with another name.
     check(is_utf8(name), "{}: the name {} is not UTF-8; names need to be", op, in_quotes(name));
   }
   write_file_atomically("write_npz", path, [&](FileSink& sink) {

@@ -172,6 +172,15 @@ std::size_t utf8_length(std::string_view text) {
   return point < kSmallest[length] || point > 0x10ffff || surrogate ? 0 : length;
 }
 
+bool is_utf8(std::string_view text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = utf8_length(text.substr(i));
+    if (length == 0) return false;
+    i += length;
+  }
+  return true;
+}
+
 std::string in_quotes(std::string_view name) {
   constexpr std::size_t kLongest = 100;
   std::string text;

@@ -45,6 +45,9 @@ void write_elements(FileSink& sink, const Tensor& tensor);
 // Bytes of the UTF-8 character that `text`, which is not empty, begins with; 0 if it is none.
 std::size_t utf8_length(std::string_view text);
 
+// Whether every byte is part of a well-formed character (RFC 3629).
+bool is_utf8(std::string_view text);
+
 // `name` in quotes for a message: shortened when it is very long, control characters and what is
 // not UTF-8 as \xNN, since names may come from anywhere.
 std::string in_quotes(std::string_view name);

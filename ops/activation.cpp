@@ -7,8 +7,6 @@
 namespace keymix {
 namespace {
 
-MutView optional_mut_view(const Tensor& x) { return x.defined() ? mut_view_of(x) : MutView{}; }
-
 void check_one_form(const char* op, const Tensor& gate, const Tensor& up) {
   check(gate.shape() == up.shape() && gate.dtype() == up.dtype(),
         "{}: gate is {} {}, up is {} {}; needed one shape and dtype", op, to_string(gate.dtype()),
@@ -43,9 +41,9 @@ Tensor bias_gelu(const Tensor& x, const Tensor& bias_in) {
     for (std::size_t i = 0; i < 2; ++i)
       if (needs[i])
         gradients[i] = allocate("bias_gelu", inputs[i].shape(), dy.dtype(), dy.device());
-    if (detail::backend_of(dy).bias_gelu_backward({view_of(inputs[0]), view_of(inputs[1]),
-                                                   view_of(dy), optional_mut_view(gradients[0]),
-                                                   optional_mut_view(gradients[1])}))
+    if (detail::backend_of(dy).bias_gelu_backward(
+            {view_of(inputs[0]), view_of(inputs[1]), view_of(dy),
+             detail::optional_mut_view(gradients[0]), detail::optional_mut_view(gradients[1])}))
       return gradients;
     composite::count_fallback("bias_gelu");
     return detail::composite_gradients(reference, inputs, cotangent, needs);

@@ -68,4 +68,9 @@ Shape coordinates(std::int64_t position, const Shape& shape);
 
 inline Backend& backend_of(const Tensor& x) { return backend_for(x.device()); }
 
+// Where a fused backward writes a gradient: an empty view for one that nobody wants.
+inline MutView optional_mut_view(const Tensor& x) {
+  return x.defined() ? mut_view_of(x) : MutView{};
+}
+
 }  // namespace keymix::detail

@@ -46,8 +46,6 @@ Tensor softmax_along(const char* name, bool log, const Tensor& input, int dim) {
 
 Tensor optional_view_owner(const Tensor& x) { return x.defined() ? x.contiguous() : x; }
 ConstView optional_view(const Tensor& x) { return x.defined() ? view_of(x) : ConstView{}; }
-MutView optional_mut_view(const Tensor& x) { return x.defined() ? mut_view_of(x) : MutView{}; }
-
 }  // namespace
 
 Tensor softmax(const Tensor& x, int dim) { return softmax_along("softmax", false, x, dim); }
@@ -103,8 +101,8 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight_in, const Tensor& bias_i
       if (needs[i]) gradients[i] = allocate("layer_norm", like[i].shape(), in.dtype(), in.device());
     if (detail::backend_of(in).layer_norm_backward(
             {view_of(in), optional_view(scale), view_of(mean), view_of(rstd), view_of(dy),
-             optional_mut_view(gradients[0]), optional_mut_view(gradients[1]),
-             optional_mut_view(gradients[2])}))
+             detail::optional_mut_view(gradients[0]), detail::optional_mut_view(gradients[1]),
+             detail::optional_mut_view(gradients[2])}))
       return gradients;
     composite::count_fallback("layer_norm");
     return detail::composite_gradients(reference, like, cotangent, needs);
@@ -147,9 +145,9 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight_in, double eps) {
     const TensorList like{in, scale};
     for (std::size_t i = 0; i < 2; ++i)
       if (needs[i]) gradients[i] = allocate("rms_norm", like[i].shape(), in.dtype(), in.device());
-    if (detail::backend_of(in).rms_norm_backward({view_of(in), optional_view(scale), view_of(rstd),
-                                                  view_of(dy), optional_mut_view(gradients[0]),
-                                                  optional_mut_view(gradients[1])}))
+    if (detail::backend_of(in).rms_norm_backward(
+            {view_of(in), optional_view(scale), view_of(rstd), view_of(dy),
+             detail::optional_mut_view(gradients[0]), detail::optional_mut_view(gradients[1])}))
       return gradients;
     composite::count_fallback("rms_norm");
     return detail::composite_gradients(reference, like, cotangent, needs);

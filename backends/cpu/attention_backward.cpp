@@ -31,8 +31,6 @@
 namespace keymix::cpu_backend {
 namespace {
 
-constexpr double kTaskTime = 80e3;  // nanoseconds
-
 // One thread's working memory. Tiles: products (overwritten by their gradients, unless shared),
 // dproducts, dweights, weights, dropout.
 template <typename T>

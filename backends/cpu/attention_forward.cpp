@@ -5,6 +5,7 @@
 #include "keymix/backends/cpu/attention_common.h"
 #include "keymix/backends/cpu/cpu_backend.h"
 #include "keymix/backends/cpu/gemm.h"
+#include "keymix/backends/cpu/integer_math.h"
 #include "keymix/backends/cpu/parallel.h"
 
 #include <algorithm>
@@ -13,8 +14,6 @@
 
 namespace keymix::cpu_backend {
 namespace {
-
-constexpr double kTaskTime = 80e3;  // nanoseconds
 
 // One thread's working memory.
 template <typename T>
@@ -88,7 +87,7 @@ template <typename T>
 bool forward(const AttentionForwardArgs& args) {
   if (!supports_attention(args) || !has_head_rows(args.out)) return false;
   const AttentionProblem<T> p(args);
-  const std::int64_t heads = p.batch * p.heads, tiles = (p.queries + kQueryTile - 1) / kQueryTile;
+  const std::int64_t heads = p.batch * p.heads, tiles = ceil_div(p.queries, kQueryTile);
   if (heads * tiles == 0) return true;
 
   const std::int64_t terms_size = p.components * p.key_ld();

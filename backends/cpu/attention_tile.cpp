@@ -85,7 +85,7 @@ struct ScoreRow {
         i(i_),
         visible(std::clamp<std::int64_t>(tile_.visible + i_, 0, tile_.columns)) {
     const std::int64_t lanes = lanes_of(hn::ScalableTag<T>());
-    end = (visible + lanes - 1) / lanes * lanes;
+    end = ceil_div(visible, lanes) * lanes;
     if (tile.bias == nullptr && end == visible) return;
     if (tile.bias == nullptr)
       std::fill_n(buffer, visible, T{0});

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "keymix/backends/backend.h"
+#include "keymix/backends/cpu/integer_math.h"
 
 #include <cstdint>
 
@@ -17,9 +18,7 @@ inline constexpr std::int64_t kQueryTile = 64, kKeyTile = 256;
 // vectors at the end of a row.
 inline constexpr std::int64_t kTilePad = 16;
 
-inline std::int64_t padded(std::int64_t columns) {
-  return (columns + kTilePad - 1) / kTilePad * kTilePad;
-}
+inline std::int64_t padded(std::int64_t columns) { return ceil_div(columns, kTilePad) * kTilePad; }
 
 // Where the scores S_ijr = alpha_r T_ij + a_ir + b_jr + bias_ij of a tile come from.
 template <typename T>

@@ -1,6 +1,7 @@
 // Cross-entropy of logits and integer targets: log-softmax, negative log-likelihood and their mean
 // in one pass, with an ignored target and label smoothing (Szegedy et al., 2016, section 7).
 #include "keymix/backends/cpu/cpu_backend.h"
+#include "keymix/backends/cpu/integer_math.h"
 #include "keymix/backends/cpu/rows.h"
 
 #include <cmath>
@@ -144,7 +145,7 @@ bool CpuBackend::cross_entropy_forward(const CrossEntropyArgs& args) {
   const auto loop = make_row_loop(args.logits, as_column(args.target), as_column(args.logsumexp));
   // One sum per chunk, added in their order.
   const std::int64_t grain = row_grain(width, kElementsPerChunk);
-  std::vector<double> sums(static_cast<std::size_t>((loop.numel + grain - 1) / grain));
+  std::vector<double> sums(static_cast<std::size_t>(ceil_div(loop.numel, grain)));
   parallel_for(loop.numel, grain, [&](std::int64_t begin, std::int64_t end) {
     double& sum = sums[static_cast<std::size_t>(begin / grain)];
     for_each_row_run(loop, begin, end, [&](const RowRun<3>& rows, std::int64_t) {

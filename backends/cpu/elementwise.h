@@ -7,6 +7,7 @@
 #pragma once
 
 #include "keymix/backends/cpu/convert.h"
+#include "keymix/backends/cpu/integer_math.h"
 #include "keymix/backends/cpu/strided.h"
 
 namespace keymix::cpu_backend {
@@ -94,8 +95,8 @@ void run_tiles(const StridedLoop<N>& loop, const std::array<Staging, N>& staging
                int tile_dimension, std::int64_t grain, const Kernel& kernel) {
   const auto d = static_cast<std::size_t>(tile_dimension);
   const std::int64_t rows = loop.size[d], columns = loop.inner_size();
-  const std::int64_t down = (rows + kTileRows - 1) / kTileRows;
-  const std::int64_t per_matrix = down * ((columns + kTileColumns - 1) / kTileColumns);
+  const std::int64_t down = ceil_div(rows, kTileRows);
+  const std::int64_t per_matrix = down * ceil_div(columns, kTileColumns);
   const StridedLoop<N> matrices = loop_over_matrices(loop, tile_dimension);
 
   const auto run_tile = [&](std::array<std::byte*, N> operands, std::int64_t tile) {

@@ -14,6 +14,7 @@
 #include "keymix/backends/cpu/gemm.h"
 
 #include "keymix/backends/cpu/allocator.h"
+#include "keymix/backends/cpu/integer_math.h"
 #include "keymix/backends/cpu/parallel.h"
 
 #include <algorithm>
@@ -153,8 +154,6 @@ constexpr double kTaskFlops = 4e6, kManyTasks = 32;
 constexpr std::int64_t kPackedPerTask = 16384;  // numbers of B
 constexpr std::int64_t kMaxPacked = 1 << 22;    // numbers of B at a time: 16 MiB
 
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 // A is packed where its copy costs little beside its many uses: dense rows of a wide matrix lie in
 // the same sets of the caches; of dense columns a tile uses 24 bytes of each line of 64, and the
 // rest must still be near when the next strip comes, which it isn't where the rows are long.
@@ -167,19 +166,18 @@ PackedCut cut_packed(const PackedProduct& p, TileShape tile) {
   const double flops =
       2 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
   auto wanted = static_cast<std::int64_t>(std::clamp(flops / kTaskFlops, 1.0, kManyTasks));
-  if (wanted > 2) wanted = divide_up(wanted, 4) * 4;
-  const std::int64_t strips = divide_up(p.m, tile.rows), panels = divide_up(p.n, tile.columns);
-  const std::int64_t row_tasks = std::min(strips, std::max(wanted, divide_up(p.m, kMaxTaskRows)));
-  const std::int64_t column_tasks = std::min(panels, divide_up(wanted, row_tasks));
-  return {Parts(p.m, strips), Parts(p.k, divide_up(p.k, kInnerBlock)), Parts(strips, row_tasks),
+  if (wanted > 2) wanted = ceil_div(wanted, 4) * 4;
+  const std::int64_t strips = ceil_div(p.m, tile.rows), panels = ceil_div(p.n, tile.columns);
+  const std::int64_t row_tasks = std::min(strips, std::max(wanted, ceil_div(p.m, kMaxTaskRows)));
+  const std::int64_t column_tasks = std::min(panels, ceil_div(wanted, row_tasks));
+  return {Parts(p.m, strips), Parts(p.k, ceil_div(p.k, kInnerBlock)), Parts(strips, row_tasks),
           Parts(panels, column_tasks), packs_a(p)};
 }
 
 // In the order in which B lies: a row of all panels after the other, or panel by panel.
 void pack_b(const PackedProduct& p, TileShape tile, std::int64_t panels, float* packed) {
   const bool by_rows = p.b_column == 1;
-  parallel_for(by_rows ? p.k : panels,
-               divide_up(kPackedPerTask, by_rows ? p.n : tile.columns * p.k),
+  parallel_for(by_rows ? p.k : panels, ceil_div(kPackedPerTask, by_rows ? p.n : tile.columns * p.k),
                [&](std::int64_t begin, std::int64_t end) {
                  if (by_rows)
                    HWY_DYNAMIC_DISPATCH(pack_b_rows)(p, begin, end, packed);
@@ -218,8 +216,8 @@ bool suits_packed_product(const PackedProduct& p) {
 
 void packed_product(const PackedProduct& p) {
   const TileShape tile = HWY_DYNAMIC_DISPATCH(tile_shape)();
-  const std::int64_t panels = divide_up(p.n, tile.columns);
-  const Parts parts(p.k, divide_up(p.k * p.n, kMaxPacked));
+  const std::int64_t panels = ceil_div(p.n, tile.columns);
+  const Parts parts(p.k, ceil_div(p.k * p.n, kMaxPacked));
   const Scratch<float> packed_b(static_cast<std::size_t>(panels * tile.columns * parts.longest()));
   for (std::int64_t i = 0; i < parts.count; ++i) {
     PackedProduct part = p;

@@ -158,8 +158,8 @@ struct ScatterSplit {
     for (int d = 0; d < shape.ndim(); ++d) {
       if (d == indexed_dim) continue;
       const std::int64_t least = d == shape.ndim() - 1 ? kMinLast : 1;
-      const std::int64_t size = std::max(least, (shape[d] + wanted - 1) / wanted);
-      const std::int64_t count = (shape[d] + size - 1) / size;
+      const std::int64_t size = std::max(least, ceil_div(shape[d], wanted));
+      const std::int64_t count = ceil_div(shape[d], size);
       if (count <= blocks) continue;
       dim = d;
       block = size;
@@ -222,8 +222,7 @@ void visit_runs(const StridedLoop<1>& loop, std::int64_t begin, std::int64_t end
 
 // Non-zero elements in each chunk of kCheapGrain.
 std::vector<std::int64_t> count_by_chunk(const StridedLoop<1>& loop) {
-  std::vector<std::int64_t> counts(
-      static_cast<std::size_t>((loop.numel + kCheapGrain - 1) / kCheapGrain));
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(ceil_div(loop.numel, kCheapGrain)));
   parallel_for(loop.numel, kCheapGrain, [&](std::int64_t begin, std::int64_t end) {
     std::int64_t count = 0;
     visit_runs(loop, begin, end, [&](bool nonzero, std::int64_t) { count += nonzero; });

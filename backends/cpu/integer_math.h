@@ -1,4 +1,5 @@
-// Integer arithmetic with results modulo 2^bits, as PyTorch's: signed overflow is defined here.
+// Integer arithmetic: results modulo 2^bits, as PyTorch's, where signed overflow would be undefined, and
+// the division that counts pieces.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,9 @@ template <typename T>
 constexpr T wrapping_mul(T a, T b) {
   return static_cast<T>(static_cast<WrappingType<T>>(a) * static_cast<WrappingType<T>>(b));
 }
+
+// Pieces of size b that cover a, for a >= 0 and b > 0.
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // base^exponent by squaring. A negative exponent gives the quotient truncated to an integer: 1 for
 // base 1, +-1 for base -1, else 0.

@@ -6,6 +6,7 @@
 #include "keymix/backends/cpu/blas.h"
 #include "keymix/backends/cpu/cpu_backend.h"
 #include "keymix/backends/cpu/gemm.h"
+#include "keymix/backends/cpu/integer_math.h"
 #include "keymix/backends/cpu/parallel.h"
 
 #include <algorithm>
@@ -102,9 +103,9 @@ void fold_batches(Problem<T>& p) {
 
 // --- How the work is cut ---
 
-// Nanoseconds: enough to hide the handing out, and enough for BLAS to spend little on packing,
-// which smaller panels repeat more often.
-constexpr double kTaskTime = 80e3, kLongTaskTime = 1e6;
+// Nanoseconds that BLAS should have, to spend little of them on packing, which smaller panels repeat
+// more often.
+constexpr double kLongTaskTime = 1e6;
 constexpr double kManyTasks = 16, kMaxTasks = 64;
 constexpr std::int64_t kMinPanel = 64;
 // A part of a long inner dimension must be worth the extra pass over its partial result.
@@ -127,8 +128,6 @@ struct Cut {
   std::int64_t panels() const { return row_panels * column_panels; }
 };
 
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 Cut cut_product(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t batches,
                 std::size_t element_size, bool may_cut_inner) {
   const double time = product_time(m, n, k, element_size) * static_cast<double>(batches);
@@ -138,8 +137,8 @@ Cut cut_product(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t bat
   if (may_cut_inner && batches == 1 && m * n <= kMaxPartialSize && k >= 4 * std::max(m, n)) {
     const std::int64_t parts = std::min({wanted, k / kMinInnerPart, kMaxInnerParts});
     if (parts > 1) {
-      cut.inner = divide_up(divide_up(k, parts), 16) * 16;
-      cut.inner_parts = divide_up(k, cut.inner);
+      cut.inner = ceil_div(ceil_div(k, parts), 16) * 16;
+      cut.inner_parts = ceil_div(k, cut.inner);
       return cut;
     }
   }
@@ -147,9 +146,9 @@ Cut cut_product(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t bat
   while (cut.panels() * batches < wanted) {
     std::int64_t& side = cut.rows >= cut.columns ? cut.rows : cut.columns;
     if (side <= kMinPanel) break;
-    side = std::max(kMinPanel, divide_up(divide_up(side, 2), 16) * 16);
-    cut.row_panels = divide_up(m, cut.rows);
-    cut.column_panels = divide_up(n, cut.columns);
+    side = std::max(kMinPanel, ceil_div(ceil_div(side, 2), 16) * 16);
+    cut.row_panels = ceil_div(m, cut.rows);
+    cut.column_panels = ceil_div(n, cut.columns);
   }
   const double panel_time = product_time(cut.rows, cut.columns, k, element_size);
   cut.grain = std::max<std::int64_t>(1, static_cast<std::int64_t>(kTaskTime / panel_time));

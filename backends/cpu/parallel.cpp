@@ -1,5 +1,6 @@
 #include "keymix/backends/cpu/parallel.h"
 
+#include "keymix/backends/cpu/integer_math.h"
 #include "keymix/core/env.h"
 #include "keymix/core/error.h"
 
@@ -106,7 +107,7 @@ class Pool {
     }
     count_ = count;
     grain_ = grain;
-    chunks_ = (count + grain - 1) / grain;
+    chunks_ = cpu_backend::ceil_div(count, grain);
     body_ = &body;
     error_ = nullptr;
     failed_.store(false, std::memory_order_relaxed);

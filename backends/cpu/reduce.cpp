@@ -7,6 +7,7 @@
 #include "keymix/backends/cpu/cpu_backend.h"
 #include "keymix/backends/cpu/elementwise.h"
 #include "keymix/backends/cpu/fold.h"
+#include "keymix/backends/cpu/integer_math.h"
 #include "keymix/backends/cpu/tensor_list.h"
 
 #include <atomic>
@@ -22,8 +23,6 @@ constexpr std::int64_t kEnoughItems = 64;  // independent items that leave no ne
 constexpr std::int64_t kMaxParts = 256;
 constexpr std::int64_t kBlockColumns = kBlockElements;
 constexpr std::int64_t kCellSize = sizeof(Cell);
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 struct Reduction {
   ReduceOp op;

@@ -3,6 +3,7 @@
 // float64 within a block of rows, and the blocks one after another.
 #pragma once
 
+#include "keymix/backends/cpu/integer_math.h"
 #include "keymix/backends/cpu/rows.h"
 
 #include <algorithm>
@@ -20,8 +21,7 @@ inline bool absent_or_dense_vector(const ConstView& view, DType dtype) {
 // Rows to a block: enough of them to be worth a thread, and a partial sum that is read again.
 inline std::int64_t rows_per_block(std::int64_t rows, std::int64_t width) {
   constexpr std::int64_t kElements = 16384, kMinRows = 32, kMaxBlocks = 256;
-  const std::int64_t block =
-      std::max({kElements / width, kMinRows, (rows + kMaxBlocks - 1) / kMaxBlocks});
+  const std::int64_t block = std::max({kElements / width, kMinRows, ceil_div(rows, kMaxBlocks)});
   return (block + 3) / 4 * 4;
 }
 
@@ -33,7 +33,7 @@ std::vector<double> sum_over_rows(const StridedLoop<N>& loop, std::int64_t width
                                   std::int64_t count, const Body& body) {
   constexpr std::int64_t kRowsPerFlush = 64;
   const std::int64_t rows = loop.numel, block = rows_per_block(rows, width);
-  const std::int64_t blocks = (rows + block - 1) / block;
+  const std::int64_t blocks = ceil_div(rows, block);
   std::vector<double> partial(static_cast<std::size_t>(blocks * count));
   parallel_for(rows, block, [&](std::int64_t begin, std::int64_t end) {
     double* sums = partial.data() + begin / block * count;

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 
+#include "flags/exit_code.h"
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/backends/registry.h"
 #include "keymix/core/error.h"
@@ -23,8 +24,6 @@ namespace {
 
 using keymix::train::grouped;
 using keymix::train::TrainResult;
-
-constexpr int kFailed = 1, kWrongUse = 2, kInterrupted = 130;
 
 void print_row(const char* title, const std::string& text) {
   fmt::print("{:<15}{}\n", title, text);
@@ -80,7 +79,7 @@ int train(const language_model::Options& options, const language_model::Vocabula
                                  options.model.width, grouped(model.parameter_count())));
   fmt::print("\n");
   const TrainResult result = language_model::train(model, corpus, vocabulary, options);
-  if (result.ending == TrainResult::Ending::interrupted) return kInterrupted;
+  if (result.ending == TrainResult::Ending::interrupted) return flags::kInterrupted;
   const std::string& out = options.training.out;
   fmt::print("\n");
   if (result.best)
@@ -123,12 +122,6 @@ Work prepare(const language_model::Options& options) {
   };
 }
 
-int report_error(const std::exception& error, int status) {
-  std::fflush(stdout);
-  fmt::print(stderr, "error: {}\n", error.what());
-  return status;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -136,11 +129,11 @@ int main(int argc, char** argv) {
   try {
     work = prepare(language_model::parse_options(std::vector<std::string>(argv + 1, argv + argc)));
   } catch (const std::exception& error) {
-    return report_error(error, kWrongUse);
+    return flags::report_error(error, flags::kWrongUse);
   }
   try {
     return work();
   } catch (const std::exception& error) {
-    return report_error(error, kFailed);
+    return flags::report_error(error, flags::kFailed);
   }
 }

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "keymix/core/error.h"
-#include "listops/shuffle.h"
+#include "keymix/nn/data/shuffle.h"
 
 namespace listops {
 
@@ -39,40 +39,29 @@ Batch make_batch(const Dataset& dataset, std::size_t first, std::size_t count,
   return make_batch(dataset, rows, length);
 }
 
-Sampler::Sampler(const Dataset& dataset, std::int64_t batch_size, std::int64_t length,
+Sampler::Sampler(const Dataset& dataset, std::int64_t batch, std::int64_t length,
                  std::uint64_t seed)
     : dataset_(dataset),
-      batch_size_(static_cast<std::size_t>(batch_size)),
+      batch_(static_cast<std::size_t>(batch)),
       length_(length),
       rng_(seed),
       order_(dataset.size()) {
   keymix::check(!dataset.empty(), "Sampler: empty data set; got 0 examples; needed at least 1");
-  keymix::check(batch_size >= 1, "Sampler: empty batch; got batch_size {}; needed at least 1",
-                batch_size);
+  keymix::check(batch >= 1, "Sampler: empty batch; got batch {}; needed at least 1", batch);
   start_epoch();
 }
 
 void Sampler::start_epoch() {
-  epoch_ = rng_.state();
   position_ = 0;
   // From the sorted order, so that an epoch depends on the generator alone, not on epochs past.
   std::iota(order_.begin(), order_.end(), std::size_t{0});
-  shuffle(order_, rng_);
-}
-
-void Sampler::set_state(const SamplerState& state) {
-  keymix::check(state.position <= dataset_.size(),
-                "Sampler: position is past the end; got {}; needed at most {} examples",
-                state.position, dataset_.size());
-  rng_.set_state(state.epoch);
-  start_epoch();
-  position_ = state.position;
+  keymix::data::shuffle(order_, rng_);
 }
 
 Batch Sampler::next() {
   std::vector<std::size_t> rows;
-  rows.reserve(batch_size_);
-  while (rows.size() < batch_size_) {
+  rows.reserve(batch_);
+  while (rows.size() < batch_) {
     if (position_ == order_.size()) start_epoch();
     rows.push_back(order_[position_++]);
   }

@@ -24,33 +24,23 @@ struct Batch {
 Batch make_batch(const Dataset& dataset, std::span<const std::size_t> rows, std::int64_t length);
 Batch make_batch(const Dataset& dataset, std::size_t first, std::size_t count, std::int64_t length);
 
-// Where a Sampler stands: all that a checkpoint needs to go on with the same batches.
-struct SamplerState {
-  keymix::PhiloxState epoch;  // the generator before it shuffled the current epoch
-  std::size_t position = 0;   // examples of the epoch already given out
-};
-
 // Gives every example once an epoch, in an order drawn anew for each. A batch at the end of an
 // epoch is filled up from the next, so all have the same size, and none is left out.
 class Sampler {
  public:
-  // The data set must outlive the sampler. Throws when it is empty or batch_size is below 1.
-  Sampler(const Dataset& dataset, std::int64_t batch_size, std::int64_t length, std::uint64_t seed);
+  // The data set must outlive the sampler. Throws when it is empty or `batch` is below 1.
+  Sampler(const Dataset& dataset, std::int64_t batch, std::int64_t length, std::uint64_t seed);
 
   Batch next();
-
-  SamplerState state() const { return {epoch_, position_}; }
-  void set_state(const SamplerState& state);
 
  private:
   void start_epoch();
 
   const Dataset& dataset_;
-  std::size_t batch_size_;
+  std::size_t batch_;
   std::int64_t length_;
   keymix::Generator rng_;
-  keymix::PhiloxState epoch_;
-  std::size_t position_ = 0;
+  std::size_t position_ = 0;  // examples of the epoch already given out
   std::vector<std::size_t> order_;
 };
 

@@ -8,34 +8,12 @@
 
 #include "keymix/core/error.h"
 #include "keymix/core/file.h"
+#include "keymix/core/tensor_bytes.h"
 
 namespace listops {
 namespace {
 
 constexpr std::string_view kHeader = "Source\tTarget";
-
-// Is every byte part of a well-formed sequence (RFC 3629)?
-bool is_utf8(std::string_view text) {
-  std::size_t i = 0;
-  while (i < text.size()) {
-    const unsigned lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80                   ? 1
-                               : lead >= 0xc2 && lead < 0xe0 ? 2
-                               : lead >= 0xe0 && lead < 0xf0 ? 3
-                               : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                             : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    for (std::size_t k = 1; k < length; ++k) {
-      const unsigned next = static_cast<unsigned char>(text[i + k]);
-      // Overlong forms, surrogates and values past U+10FFFF show in the second byte.
-      const unsigned low = k > 1 ? 0x80 : lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-      const unsigned high = k > 1 ? 0xbf : lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-      if (next < low || next > high) return false;
-    }
-    i += length;
-  }
-  return true;
-}
 
 // Takes the next line off `text`, without its LF or CRLF.
 std::string_view next_line(std::string_view& text) {
@@ -49,7 +27,7 @@ std::string_view next_line(std::string_view& text) {
 void check_text(std::string_view line, const std::string& where) {
   keymix::check(line.find('\0') == std::string_view::npos,
                 "{}: not a text file; got a NUL byte; needed lines of UTF-8", where);
-  keymix::check(is_utf8(line), "{}: not UTF-8; got {}; needed lines of UTF-8", where,
+  keymix::check(keymix::is_utf8(line), "{}: not UTF-8; got {}; needed lines of UTF-8", where,
                 excerpt(line));
 }
 

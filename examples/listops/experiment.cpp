@@ -11,6 +11,7 @@
 #include "keymix/keymix.h"
 #include "keymix/nn/train/metrics.h"
 #include "keymix/nn/train/progress_bar.h"
+#include "keymix/nn/train/statistics.h"
 #include "listops/batch.h"
 
 namespace listops {
@@ -29,12 +30,6 @@ Tensor tokens_of(const Batch& batch) {
   return from_values(batch.tokens, {batch.size, batch.length});
 }
 Tensor labels_of(const Batch& batch) { return from_values(batch.labels, {batch.size}); }
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 // A copy of the weights at their best.
 class BestWeights {
@@ -60,56 +55,75 @@ class BestWeights {
   TensorList copies_;
 };
 
-// The mean of the losses since the last point, and a smooth one for the eye.
-struct RunningLoss {
-  double sum = 0, smooth = 0;
-  std::int64_t count = 0;
-
-  void add(double loss, std::int64_t step) {
-    sum += loss;
-    ++count;
-    smooth += (loss - smooth) / static_cast<double>(std::min<std::int64_t>(step, 50));
-  }
-  double take_mean() {
-    const double mean = sum / static_cast<double>(count);
-    sum = 0;
-    count = 0;
-    return mean;
-  }
-};
-
-// The first and the last line of metrics.jsonl.
-train::Numbers start_numbers(const Result& result, const TrainOptions& options) {
-  return {{"heads", result.heads},
-          {"components", result.components},
-          {"parameters", result.parameters},
-          {"steps", options.steps},
-          {"batch", options.batch},
-          {"lr", options.lr},
-          {"warmup", options.warmup},
-          {"weight_decay", options.weight_decay},
-          {"clip", options.clip}};
+// The first line of metrics.jsonl.
+void write_start(train::MetricsFile& metrics, const Result& result, const TrainOptions& options) {
+  metrics.write("start", 0,
+                {{"heads", result.heads},
+                 {"components", result.components},
+                 {"parameters", result.parameters},
+                 {"steps", options.steps},
+                 {"batch", options.batch},
+                 {"lr", options.lr},
+                 {"warmup", options.warmup},
+                 {"weight_decay", options.weight_decay},
+                 {"clip", options.clip}},
+                {{"keymix", std::string(version())},
+                 {"model", result.name},
+                 {"seed", fmt::to_string(options.seed)}});
 }
 
-train::Numbers end_numbers(const Result& result) {
-  return {{"best_step", result.best_step},
-          {"validation", result.best_validation},
-          {"test", result.test},
-          {"attention_mflop_per_step", result.attention_mflop},
-          {"ms_per_step", result.ms_per_step},
-          {"peak_mb", result.peak_mb}};
+// The last one.
+void write_end(train::MetricsFile& metrics, const Result& result, const TrainOptions& options) {
+  metrics.write("end", options.steps,
+                {{"best_step", result.best_step},
+                 {"validation", result.best_validation},
+                 {"test", result.test},
+                 {"attention_mflop_per_step", result.attention_mflop},
+                 {"ms_per_step", result.ms_per_step},
+                 {"peak_mb", result.peak_mb}});
+}
+
+void check_finite(double loss, const ModelOptions& choice, std::int64_t step) {
+  if (!std::isfinite(loss))
+    throw Error(fmt::format("train: the loss of {} is {} at step {}; needed a finite number",
+                            choice.label(), loss, step),
+                "a smaller --lr, a longer --warmup or --clip 1");
+}
+
+// As PyTorch's OneCycleLR does by default, beta1 goes from 0.95 to 0.85 and back.
+optim::OneCycle rate_of(const TrainOptions& options) {
+  return {.max_lr = options.lr,
+          .steps = options.steps,
+          .pct_start = static_cast<double>(options.warmup) / static_cast<double>(options.steps),
+          .anneal = optim::linear};
+}
+
+// Adds an accuracy to the result; returns whether it is the best so far.
+bool add_validation(Result& result, std::int64_t step, double percent) {
+  result.validation.push_back({step, percent});
+  if (result.best_step > 0 && percent <= result.best_validation) return false;
+  result.best_validation = percent;
+  result.best_step = step;
+  return true;
+}
+
+std::string status(double loss, const Result& result, double symbols_per_second) {
+  const std::string validation =
+      result.validation.empty() ? "  – " : fmt::format("{:4.1f}", result.validation.back().value);
+  return fmt::format("loss {:.2f}  validation {} %  {:>6} tok/s", loss, validation,
+                     train::grouped(std::llround(symbols_per_second)));
 }
 
 }  // namespace
 
-double accuracy(nn::Classifier& model, const Dataset& dataset, std::int64_t batch_size) {
+double accuracy(nn::Classifier& model, const Dataset& dataset, std::int64_t batch) {
   NoGrad no_grad;
   model.eval();
   std::int64_t right = 0;
-  const auto step = static_cast<std::size_t>(batch_size);
+  const auto step = static_cast<std::size_t>(batch);
   for (std::size_t first = 0; first < dataset.size(); first += step) {
-    const Batch batch = make_batch(dataset, first, step, model.positions.max_length());
-    const Tensor found = model(tokens_of(batch)).argmax(-1) == labels_of(batch);
+    const Batch rows = make_batch(dataset, first, step, model.positions.max_length());
+    const Tensor found = model(tokens_of(rows)).argmax(-1) == labels_of(rows);
     right += found.sum().item<std::int64_t>();
   }
   model.train();
@@ -124,12 +138,7 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
   nn::Classifier model(rng, choice.classifier);
   const nn::ParameterList parameters = model.parameters();
   optim::AdamW adam(parameters, {.eps = 1e-6, .weight_decay = options.weight_decay});
-  // As PyTorch's OneCycleLR does by default, beta1 goes from 0.95 to 0.85 and back.
-  const optim::OneCycle rate{
-      .max_lr = options.lr,
-      .steps = options.steps,
-      .pct_start = static_cast<double>(options.warmup) / static_cast<double>(options.steps),
-      .anneal = optim::linear};
+  const optim::OneCycle rate = rate_of(options);
   Sampler batches(data.train, options.batch, length, options.seed);
 
   Result result{.name = choice.name,
@@ -138,18 +147,15 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
                 .parameters = model.parameter_count(),
                 .attention_mflop = model.encoder.attention_flops(options.batch, length) / 1e6};
   train::MetricsFile metrics(folder + "/metrics.jsonl");
-  metrics.write("start", 0, start_numbers(result, options),
-                {{"keymix", std::string(version())},
-                 {"model", result.name},
-                 {"seed", fmt::to_string(options.seed)}});
+  write_start(metrics, result, options);
   train::ProgressBar bar({.label = choice.label(),
                           .total = options.steps,
                           .line_every = options.evaluate_every,
                           .stream = progress});
   const std::int64_t point_every = std::max<std::int64_t>(1, options.steps / 100);
   BestWeights best(parameters);
-  RunningLoss running;
-  std::vector<double> times;
+  train::RunningLoss running;
+  std::vector<double> times;  // milliseconds
   double total_ms = 0;
   std::int64_t symbols = 0;
 
@@ -167,10 +173,7 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
     total_ms += times.back();
     symbols += std::ssize(batch.tokens) - std::ranges::count(batch.tokens, padding);
 
-    if (!std::isfinite(loss_now))
-      throw Error(fmt::format("train: the loss of {} is {} at step {}; needed a finite number",
-                              choice.label(), loss_now, step),
-                  "a smaller --lr, a longer --warmup or --clip 1");
+    check_finite(loss_now, choice, step);
     running.add(loss_now, step);
     const bool last = step == options.steps;
     if (step % point_every == 0 || last) {
@@ -179,30 +182,19 @@ Result train(const ModelOptions& choice, const Splits& data, const TrainOptions&
                     {{"loss", result.loss.back().value}, {"lr", rates.lr}, {"ms", times.back()}});
     }
     if (step % options.evaluate_every == 0 || last) {
-      result.validation.push_back({step, accuracy(model, data.validation, options.batch)});
-      metrics.write("evaluation", step, {{"validation", result.validation.back().value}});
-      if (result.best_step == 0 || result.validation.back().value > result.best_validation) {
-        result.best_validation = result.validation.back().value;
-        result.best_step = step;
-        best.keep();
-      }
+      const double percent = accuracy(model, data.validation, options.batch);
+      metrics.write("evaluation", step, {{"validation", percent}});
+      if (add_validation(result, step, percent)) best.keep();
     }
-    if (bar.due(step)) {
-      const std::string validation = result.validation.empty()
-                                         ? "  – "
-                                         : fmt::format("{:4.1f}", result.validation.back().value);
-      bar.draw(
-          step,
-          fmt::format("loss {:.2f}  validation {} %  {:>6} tok/s", running.smooth, validation,
-                      train::grouped(std::llround(1e3 * static_cast<double>(symbols) / total_ms))));
-    }
+    if (bar.due(step))
+      bar.draw(step, status(running.smooth, result, 1e3 * static_cast<double>(symbols) / total_ms));
   }
 
   best.restore();
   result.test = accuracy(model, data.test, options.batch);
-  result.ms_per_step = median(times);
+  result.ms_per_step = train::median(times);
   result.peak_mb = static_cast<double>(memory_stats().peak) / 1e6;
-  metrics.write("end", options.steps, end_numbers(result));
+  write_end(metrics, result, options);
   return result;
 }
 

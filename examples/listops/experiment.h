@@ -28,7 +28,7 @@ struct Result {
 };
 
 // Percent of the examples whose value the model finds. Leaves the model in training mode.
-double accuracy(keymix::nn::Classifier& model, const Dataset& dataset, std::int64_t batch_size);
+double accuracy(keymix::nn::Classifier& model, const Dataset& dataset, std::int64_t batch);
 
 // Trains, evaluates every evaluate_every steps and after the last, and tests the weights that were
 // best on the validation set. The losses depend on model, data and options alone. Shows progress on

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "keymix/core/error.h"
-#include "listops/shuffle.h"
+#include "keymix/nn/data/shuffle.h"
 
 namespace listops {
 namespace {
@@ -106,7 +106,7 @@ Splits generate(const Setting& setting, std::uint64_t seed) {
   keymix::Generator rng(seed);
   std::vector<Tokens> trees =
       distinct_trees(setting.trees, sizes.train + sizes.validation + sizes.test, rng);
-  shuffle(trees, rng);
+  keymix::data::shuffle(trees, rng);
 
   auto next = trees.begin();
   const auto take = [&next](std::int64_t count) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "flags/exit_code.h"
 #include "keymix/backends/cpu/parallel.h"
 #include "keymix/backends/registry.h"
 #include "keymix/core/error.h"
@@ -18,14 +19,6 @@
 #include "listops/report.h"
 
 namespace {
-
-constexpr int kFailed = 1, kWrongUse = 2;
-
-int report_error(const std::exception& error, int status) {
-  std::fflush(stdout);
-  fmt::print(stderr, "error: {}\n", error.what());
-  return status;
-}
 
 std::string model_folder(const listops::Options& options, const listops::ModelOptions& model) {
   return (std::filesystem::path(options.out) / model.name).string();
@@ -87,12 +80,12 @@ int main(int argc, char** argv) {
     }
     make_folders(options);
   } catch (const std::exception& error) {
-    return report_error(error, kWrongUse);
+    return flags::report_error(error, flags::kWrongUse);
   }
   try {
     run(options, data);
   } catch (const std::exception& error) {
-    return report_error(error, kFailed);
+    return flags::report_error(error, flags::kFailed);
   }
   return 0;
 }

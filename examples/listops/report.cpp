@@ -11,13 +11,8 @@
 namespace listops {
 namespace {
 
+using keymix::train::display_width;
 using keymix::train::grouped;
-
-// Characters, each one column wide.
-std::size_t columns(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
 
 }  // namespace
 
@@ -46,13 +41,14 @@ double majority_accuracy(const Dataset& dataset) {
 }
 
 std::string format_table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths(rows.at(0).size(), 0);
+  std::vector<std::int64_t> widths(rows.at(0).size(), 0);
   for (const auto& row : rows)
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], columns(row[i]));
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], display_width(row[i]));
   std::string text;
   for (const auto& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string space(widths[i] - columns(row[i]), ' ');
+      const std::string space(static_cast<std::size_t>(widths[i] - display_width(row[i])), ' ');
       text += i == 0 ? row[i] + space : "  " + space + row[i];
     }
     text += '\n';

@@ -2,6 +2,7 @@
 
 #include "keymix/core/error.h"
 #include "keymix/core/generator.h"
+#include "keymix/nn/data/shuffle.h"
 
 #include <algorithm>
 #include <numeric>
@@ -19,14 +20,6 @@ void check_options(const char* name, std::int64_t size, const SamplerOptions& op
 // One stream per epoch. Streams of one seed differ from their first word on: 2^32 words each.
 Generator epoch_generator(std::uint64_t seed, std::int64_t epoch) {
   return Generator(PhiloxState{seed, static_cast<std::uint64_t>(epoch) << 32});
-}
-
-// Fisher and Yates.
-template <typename T>
-void shuffle(std::vector<T>& items, Generator& rng) {
-  for (std::int64_t i = std::ssize(items) - 1; i > 0; --i)
-    std::swap(items[static_cast<std::size_t>(i)],
-              items[static_cast<std::size_t>(rng.next_below(i + 1))]);
 }
 
 Indices count_up(std::int64_t size) {

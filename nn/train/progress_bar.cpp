@@ -31,11 +31,6 @@ std::int64_t columns_of(std::FILE* stream) {
   return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-// Characters, each taken to be one column wide.
-std::int64_t columns(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; });
-}
-
 std::string repeat(std::string_view text, std::int64_t count) {
   std::string result;
   for (; count > 0; --count) result += text;
@@ -47,7 +42,7 @@ std::string bar_text(double fraction, std::int64_t width) {
   const bool colour = std::getenv("NO_COLOR") == nullptr;
   const auto halves = static_cast<std::int64_t>(fraction * 2.0 * static_cast<double>(width));
   const std::string full = repeat("━", halves / 2) + (halves % 2 == 1 ? "╸" : "");
-  const std::string rest = repeat(colour ? "━" : "─", width - columns(full));
+  const std::string rest = repeat(colour ? "━" : "─", width - display_width(full));
   return colour ? fmt::format("\x1b[36m{}\x1b[0;2m{}\x1b[0m", full, rest) : full + rest;
 }
 
@@ -91,9 +86,9 @@ void ProgressBar::draw(std::int64_t done, std::string_view status) {
   std::string bar;
   if (terminal_) {
     const auto room = [&] {
-      const auto part = [](const std::string& t) { return t.empty() ? 0 : columns(t) + 2; };
-      return columns_of(options_.stream) - 1 - columns(label) - columns(count) - part(text) -
-             part(time);
+      const auto part = [](const std::string& t) { return t.empty() ? 0 : display_width(t) + 2; };
+      return columns_of(options_.stream) - 1 - display_width(label) - display_width(count) -
+             part(text) - part(time);
     };
     if (room() < kLeastBar + 2) label = options_.label + (options_.label.empty() ? "" : "  ");
     for (std::size_t part; room() < kLeastBar + 2; text.resize(part))
@@ -111,6 +106,10 @@ void ProgressBar::draw(std::int64_t done, std::string_view status) {
              : open_    ? "\x1b[K"
                         : "\x1b[K\n");
   std::fflush(options_.stream);
+}
+
+std::int64_t display_width(std::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; });
 }
 
 std::string grouped(std::int64_t value) {

@@ -47,6 +47,7 @@ class ProgressBar {
   double start_ = 0, drawn_ = 0;  // seconds, of a clock that never goes back
 };
 
+std::int64_t display_width(std::string_view text);  // columns: one for each UTF-8 character
 std::string grouped(std::int64_t value);  // "20,000"
 std::string clock_text(double seconds);   // "0:19", "1:02:03"
 

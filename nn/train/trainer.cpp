@@ -24,13 +24,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 void check_options(const TrainerOptions& options) {
   check(options.steps >= 1 && options.accumulate >= 1,
         "Trainer: nothing to do; got steps = {}, accumulate = {}; needed 1 or more", options.steps,
@@ -70,10 +63,7 @@ class Trainer::Session {
     Progress& progress = trainer_.progress_;
     seconds_.push_back(seconds);
     total_seconds_ += seconds;
-    progress.loss_sum += loss;
-    ++progress.loss_count;
-    progress.smooth_loss += (loss - progress.smooth_loss) /
-                            static_cast<double>(std::min<std::int64_t>(progress.step, 50));
+    progress.loss.add(loss, progress.step);
     if (progress.step % log_every() == 0 || progress.step == options_.steps) log_losses();
   }
 
@@ -85,7 +75,7 @@ class Trainer::Session {
   void draw_bar(bool evaluated) {
     const std::int64_t step = trainer_.progress_.step;
     if (!bar_ || !(bar_->due(step) || evaluated)) return;
-    std::string status = fmt::format("loss {:.3f}  lr {:.1e}", trainer_.progress_.smooth_loss,
+    std::string status = fmt::format("loss {:.3f}  lr {:.1e}", trainer_.progress_.loss.smooth,
                                      trainer_.schedule_(step - 1).lr);
     if (options_.items_per_step > 0)
       status += fmt::format("  {} {}/s", grouped(std::llround(rate())), options_.item);
@@ -153,9 +143,7 @@ void Trainer::Session::begin() {
 
 void Trainer::Session::log_losses() {
   Progress& progress = trainer_.progress_;
-  const double mean = progress.loss_sum / static_cast<double>(progress.loss_count);
-  progress.loss_sum = 0;
-  progress.loss_count = 0;
+  const double mean = progress.loss.take_mean();
   result_.losses.push_back({progress.step, mean});
   const double lr = trainer_.schedule_(progress.step - 1).lr;
   Numbers numbers{{"loss", mean}, {"lr", lr}, {"ms", 1e3 * seconds_.back()}};

@@ -24,6 +24,7 @@
 #include "keymix/nn/optim/optimizer.h"
 #include "keymix/nn/train/checkpoint.h"
 #include "keymix/nn/train/plot.h"
+#include "keymix/nn/train/statistics.h"
 
 #include <cstdio>
 #include <functional>
@@ -124,9 +125,7 @@ class Trainer {
   // What changes from step to step and belongs in a checkpoint, beside the weights.
   struct Progress {
     std::int64_t step = 0;
-    double loss_sum = 0;  // since the last line of metrics
-    std::int64_t loss_count = 0;
-    double smooth_loss = 0;
+    RunningLoss loss;
     double best = 0;
     std::int64_t best_step = 0;
     std::int64_t evaluations_since_best = 0;

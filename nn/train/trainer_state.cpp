@@ -78,9 +78,9 @@ Checkpoint Trainer::make_checkpoint() const {
     places.emplace(tracked.name, as_tensor(tracked.position()));
   checkpoint.put("position", places);
   checkpoint.put_integer("step", progress_.step);
-  checkpoint.put_real("loss_sum", progress_.loss_sum);
-  checkpoint.put_integer("loss_count", progress_.loss_count);
-  checkpoint.put_real("smooth_loss", progress_.smooth_loss);
+  checkpoint.put_real("loss_sum", progress_.loss.sum);
+  checkpoint.put_integer("loss_count", progress_.loss.count);
+  checkpoint.put_real("smooth_loss", progress_.loss.smooth);
   checkpoint.put_real("best", progress_.best);
   checkpoint.put_integer("best_step", progress_.best_step);
   checkpoint.put_integer("evaluations_since_best", progress_.evaluations_since_best);
@@ -91,9 +91,9 @@ Checkpoint Trainer::make_checkpoint() const {
 
 void Trainer::restore(const Checkpoint& checkpoint, const std::string& path) {
   Progress progress{.step = checkpoint.integer("step"),
-                    .loss_sum = checkpoint.real("loss_sum"),
-                    .loss_count = checkpoint.integer("loss_count"),
-                    .smooth_loss = checkpoint.real("smooth_loss"),
+                    .loss = {.sum = checkpoint.real("loss_sum"),
+                             .count = checkpoint.integer("loss_count"),
+                             .smooth = checkpoint.real("smooth_loss")},
                     .best = checkpoint.real("best"),
                     .best_step = checkpoint.integer("best_step"),
                     .evaluations_since_best = checkpoint.integer("evaluations_since_best")};

@@ -4,6 +4,7 @@
 #include "keymix/core/npy.h"
 #include "keymix/nn/data/collate.h"
 #include "keymix/nn/data/loader.h"
+#include "keymix/nn/data/shuffle.h"
 #include "keymix/nn/data/text_windows.h"
 #include "keymix/ops/create.h"
 #include "support/catch.h"
@@ -12,7 +13,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
+#include <map>
 #include <numeric>
 #include <set>
 #include <string>
@@ -69,6 +72,23 @@ TEST_CASE("samplers give every example once, in an order of the epoch's own", "[
   CHECK(first != counted(100));
   CHECK(joined(shuffled.batches(0)) == first);
   CHECK(joined(data::ShuffledSampler(100, 4, {.batch = 8}).batches(0)) != first);
+}
+
+TEST_CASE("a shuffle is one of all orders, each as likely, and the seed's own", "[unit]") {
+  std::map<std::vector<int>, int> counts;
+  Generator rng(3);
+  constexpr int kTimes = 6000;
+  for (int i = 0; i < kTimes; ++i) {
+    std::vector<int> items{1, 2, 3};
+    data::shuffle(items, rng);
+    ++counts[items];
+  }
+  REQUIRE(counts.size() == 6);
+  for (const auto& [order, count] : counts) CHECK(std::abs(count - kTimes / 6) < 150);  // 5 sigma
+  std::vector<std::string> one{"a"}, none;
+  data::shuffle(one, rng);
+  data::shuffle(none, rng);
+  CHECK(one == std::vector<std::string>{"a"});
 }
 
 TEST_CASE("buckets hold examples of like length", "[unit]") {

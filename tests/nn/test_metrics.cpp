@@ -5,6 +5,7 @@
 #include "keymix/nn/optim/sgd.h"
 #include "keymix/nn/train/metrics.h"
 #include "keymix/nn/train/plot.h"
+#include "keymix/nn/train/statistics.h"
 #include "keymix/nn/train/tensorboard.h"
 #include "keymix/nn/train/trainer.h"
 #include "keymix/ops/create.h"
@@ -277,4 +278,24 @@ TEST_CASE("heatmaps of any size are drawn where gnuplot is", "[unit]") {
   CHECK(problem == "");
   CHECK(read_bytes(folder / "maps.png").starts_with("\x89PNG"));
   CHECK(folder.entries() == 1);  // nothing is left beside it
+}
+
+TEST_CASE("a running loss has the mean since the last one, and a smooth value", "[unit]") {
+  train::RunningLoss running;
+  for (std::int64_t step = 1; step <= 4; ++step) running.add(static_cast<double>(step), step);
+  CHECK(running.smooth == Approx(2.5));  // the mean of all, as long as they are few
+  CHECK(running.take_mean() == 2.5);
+  running.add(9, 5);
+  CHECK(running.take_mean() == 9);
+  CHECK(std::isnan(running.take_mean()));
+  running.smooth = 1;
+  running.add(51, 1000);
+  CHECK(running.smooth == 2);  // a fiftieth of the way
+}
+
+TEST_CASE("the median is a value of its own list", "[unit]") {
+  CHECK(train::median({}) == 0);
+  CHECK(train::median({3}) == 3);
+  CHECK(train::median({5, 1, 3}) == 3);
+  CHECK(train::median({4, 1, 3, 2}) == 3);
 }

@@ -106,3 +106,9 @@ TEST_CASE("a terminal shows colours, unless they are unwanted", "[unit]") {
   const Environment plain("NO_COLOR", "1");
   CHECK(drawn(120).find("\x1b[36m") == std::string::npos);
 }
+
+TEST_CASE("a text is as wide as it has characters", "[unit]") {
+  CHECK(keymix::train::display_width("") == 0);
+  CHECK(keymix::train::display_width("loss 2.0") == 8);
+  CHECK(keymix::train::display_width("━╸–é") == 4);
+}

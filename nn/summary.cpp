@@ -35,25 +35,21 @@ std::optional<Shape> input_shape(const Node& node, std::size_t i) {
   return edge.node->outputs[static_cast<std::size_t>(edge.output_index)].shape;
 }
 
-// Inputs of attention are query, the keys, and the value somewhere behind them: shapes [B, H, N,
-// D]. Keys have the query's width; their number and the value's width follow from what has four
-// dimensions.
+// Inputs of attention's node, in the order of ops/attention.cpp: query, value [B, H, N, D], shifts
+// [M, H, D], log weight, inverse variance, bias, and the keys: one for each component, or one that all
+// share.
 void add_attention(const Node& node, ModuleCost& cost) {
-  const Shape& out = node.outputs[0].shape;
-  const std::optional<Shape> query = input_shape(node, 0), key = input_shape(node, 1);
+  constexpr std::size_t kQuery = 0, kValue = 1, kShifts = 2, kFirstKey = 6;
+  const std::optional<Shape> query = input_shape(node, kQuery), value = input_shape(node, kValue),
+                             key = value ? value : input_shape(node, kFirstKey);
   if (!query || !key) return;
-  double products = -1;  // the value comes after the keys
-  for (std::size_t i = 1; i < node.inputs.size(); ++i)
-    if (const auto shape = input_shape(node, i); shape && shape->ndim() == 4) ++products;
-  double components = products;
-  for (std::size_t i = 1; i < node.inputs.size(); ++i)  // shifts [M, H, D]
-    if (const auto shape = input_shape(node, i);
-        shape && shape->ndim() == 3 && shape->back() == query->back())
-      components = std::max(components, static_cast<double>((*shape)[0]));
-  const double pairs =
-      elements(*query) / static_cast<double>(query->back()) * static_cast<double>((*key)[2]);
-  cost.flops +=
-      2 * pairs * (products * static_cast<double>(query->back()) + static_cast<double>(out.back()));
+  const auto products = static_cast<double>(node.inputs.size() - kFirstKey);
+  const std::optional<Shape> shifts = input_shape(node, kShifts);
+  const double components = shifts ? static_cast<double>((*shifts)[0]) : products;
+  const auto width = static_cast<double>(query->back()),
+             value_width = static_cast<double>(node.outputs[0].shape.back());
+  const double pairs = elements(*query) / width * static_cast<double>((*key)[2]);
+  cost.flops += 2 * pairs * (products * width + value_width);
   cost.exponentials += components * pairs;
 }
 

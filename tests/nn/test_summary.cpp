@@ -4,6 +4,7 @@
 #include "keymix/nn/summary.h"
 #include "keymix/nn/transformer/language_model.h"
 #include "keymix/nn/transformer/mlp.h"
+#include "keymix/ops/attention.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/matmul.h"
 #include "support/catch.h"
@@ -74,6 +75,24 @@ TEST_CASE("attention counts with its layer: one product per key projection, M ex
   CHECK(attention_cost(nn::Mgk{.components = 2}).first == 2 * pairs * (2 * 4 + 4));
   CHECK(attention_cost(nn::Smgk{.components = 3}).first == 2 * pairs * (4 + 4));
   CHECK(attention_cost(nn::Smgk{.components = 3}).second >= 3 * pairs);
+}
+
+TEST_CASE("a bias of the scores that is learned is no product", "[unit][cpu]") {
+  struct WithBias : nn::Module {
+    nn::Linear key;
+    Tensor bias;  // [B, H, N, N]
+    explicit WithBias(nn::Scope scope)
+        : Module(scope, "WithBias"),
+          key(scope / "key", {.in = 4, .out = 4, .bias = false}),
+          bias(scope.parameter("bias", zeros({1, 1, 5, 5}))) {}
+    Tensor operator()(const Tensor& x) {
+      const Tensor k = key(x);
+      return attention({.query = k, .keys = {k}, .value = k, .mask = {.bias = bias}}).out;
+    }
+  };
+  WithBias model(Generator(1));
+  const auto costs = nn::module_costs(model, model(zeros({1, 1, 5, 4})));
+  CHECK(costs[0].flops == 2 * 5 * 4 * 4 + 2 * 5 * 5 * (4 + 4));
 }
 
 // [cpu]: unfused, a linear layer has more results, and more bytes of them.

@@ -93,11 +93,11 @@ void add_training_flags(CLI::App& app, Options& options) {
         "FILE");
   train("--steps", training.steps, "training steps", "N");
   train("--batch", training.batch, "windows a step", "N");
-  train("--lr", training.lr, "highest learning rate; it falls to a tenth along a cosine", "X");
+  train("--lr", training.lr, "highest learning rate; it falls to a tenth along a cosine", "RATE");
   train("--warmup", training.warmup, "steps of linear warm-up", "N")
       ->default_str("100, at most a tenth of --steps");
-  train("--weight-decay", training.weight_decay, "of matrices", "X");
-  train("--clip", training.clip, "largest norm of the gradients; 0: no clipping", "X");
+  train("--weight-decay", training.weight_decay, "of matrices", "RATE");
+  train("--clip", training.clip, "largest norm of the gradients; 0: no limit", "NORM");
   train("--redraw", training.redraw, "steps between new random features of performer; 0: never",
         "N");
   train("--evaluate-every", training.evaluate_every, "steps between evaluations and checkpoints",

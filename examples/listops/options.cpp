@@ -153,11 +153,11 @@ void add_training_flags(CLI::App& app, Flags& flags) {
   };
   add("--steps", training.steps, "training steps", "N");
   add("--batch", training.batch, "trees per step", "N");
-  add("--lr", training.lr, "greatest learning rate (AdamW, one linear cycle)", "RATE");
+  add("--lr", training.lr, "highest learning rate (AdamW, one linear cycle)", "RATE");
   add("--warmup", flags.warmup, "steps until it is reached", "N")
       ->default_str(fmt::format("{:.0f} % of --steps", 100 * flags.warmup_share));
   add("--weight-decay", training.weight_decay, "decoupled weight decay", "RATE");
-  add("--clip", training.clip, "greatest norm of the gradients; 0: no limit", "NORM");
+  add("--clip", training.clip, "largest norm of the gradients; 0: no limit", "NORM");
   add("--evaluate-every", training.evaluate_every, "steps between evaluations", "N");
   add("--seed", training.seed, "seed of weights, batches, dropout and trees", "N")
       ->check(

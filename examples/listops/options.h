@@ -38,7 +38,7 @@ struct TrainOptions {
   std::int64_t evaluate_every = 200;  // steps
   double lr = 1e-3;                   // the greatest
   double weight_decay = 0.01;
-  double clip = 1.0;       // greatest norm of all gradients together; 0: no limit
+  double clip = 1.0;       // largest norm of all gradients together; 0: no limit
   std::uint64_t seed = 1;  // of initial weights, batches and dropout
 };
 

@@ -45,11 +45,12 @@ Mixture make_mixture(std::string_view type, const Scope& scope, const AttentionG
         "component",
         type, scope.path(), fmt::join(factors, ", "), count);
 
-  Mixture mixture{.components = options.components, .mode = options.mode, .mixing = options.mixing};
+  Mixture mixture{
+      .components = options.components, .mode = options.mode, .options = options.mixing};
   if (options.mode == AttentionMode::soft && options.mixing.kind != uniform_weights) {
     const double initial =
         options.mixing.kind == clamp_weights ? 1.0 / static_cast<double>(options.components) : 0.0;
-    mixture.weights = scope.parameter(
+    mixture.mixing = scope.parameter(
         "mixing",
         per_component(std::vector<double>(count, initial), options.mixing.shared, geometry.heads));
   }
@@ -79,19 +80,19 @@ Tensor gaussian_attention(AttentionInputs inputs, const Mixture& mixture) {
 }  // namespace
 
 Tensor Mixture::log_weight() const {
-  if (!weights.defined()) return {};
+  if (!mixing.defined()) return {};
   // Clamped weights need not sum to one, but a common factor cancels in attention. Taking it out
   // here takes the same direction, which is pure rounding, out of their gradient.
   const Tensor scores =
-      mixing.kind == clamp_weights ? keymix::log_weight(clamp(weights, 0.0, 1.0)) : weights;
+      options.kind == clamp_weights ? keymix::log_weight(clamp(mixing, 0.0, 1.0)) : mixing;
   const Tensor log_pi = log_softmax(scores, -1);
-  return log_pi.reshape({mixing.shared == per_head ? weights.size(0) : 1, components, 1});
+  return log_pi.reshape({options.shared == per_head ? mixing.size(0) : 1, components, 1});
 }
 
 Tensor Mixture::inverse_variance() const {
   if (!log_variance.defined()) return fixed_inverse_variance;
   return exp(-log_variance)
-      .reshape({mixing.shared == per_head ? log_variance.size(0) : 1, components});
+      .reshape({options.shared == per_head ? log_variance.size(0) : 1, components});
 }
 
 SoftmaxCore::SoftmaxCore(Scope scope, const AttentionGeometry& geometry, const Softmax&)

@@ -24,9 +24,10 @@ struct SoftmaxCore : AttentionCore {
 struct Mixture {
   std::int64_t components = 1;
   AttentionMode mode = AttentionMode::soft;
-  Mixing mixing = {};
-  Tensor weights = {};  // `mixing`, [M] per layer or [H, M] per head; undefined if there is none
-  Tensor log_variance = {};            // `log_variance`, the same shape, if learned
+  Mixing options = {};
+  // Parameters by these names, and a buffer.
+  Tensor mixing = {};  // [M] per layer or [H, M] per head; undefined if the weights are uniform
+  Tensor log_variance = {};            // the same shape, if learned
   Tensor fixed_inverse_variance = {};  // [1, M], if not learned and not all 1 / sqrt(D)
 
   // What ops/attention.h asks for: [H or 1, M, 1] and [H or 1, M], or undefined for the op's
@@ -36,7 +37,7 @@ struct Mixture {
 };
 
 //   const auto& core = dynamic_cast<const nn::MgkCore&>(attention.core());
-//   core.mixture.weights;  // the parameter `mixing`
+//   core.mixture.mixing;  // the parameter its weights come from
 struct MgkCore : AttentionCore {
   using Options = Mgk;
 

@@ -237,8 +237,8 @@ Tensor attend_causally_aligned(Positions at) {
   return pad(out, {{queries - keys, 0}, {0, 0}});
 }
 
-// [B, Hk, G, N, Dv] as the layer wants it.
-Tensor by_heads(const Tensor& out, const AttentionInput& in) {
+// [B, Hk, G, N, Dv] as [B, H, N, Dv], in the query's dtype.
+Tensor without_groups(const Tensor& out, const AttentionInput& in) {
   return out.reshape({in.query.size(0), in.query.size(1), in.query.size(2), in.value.size(3)})
       .to(in.query.dtype());
 }
@@ -284,7 +284,7 @@ Tensor PerformerCore::forward(const AttentionInput& in) {
   if (is_empty(in)) return nothing(in);
   const Positions at = positions_of(in, in.mask.key_valid, random_features);
   std::optional<Summary> past;
-  return by_heads(in.mask.causal ? attend_causally_aligned(at) : attend_to_all(at, past), in);
+  return without_groups(in.mask.causal ? attend_causally_aligned(at) : attend_to_all(at, past), in);
 }
 
 std::unique_ptr<AttentionState> PerformerCore::make_state(std::int64_t capacity) const {
@@ -320,7 +320,7 @@ Tensor PerformerCore::step(const AttentionInput& in, AttentionState& state) {
   own->sums = past->sums;
   own->shift = past->shift;
   own->length = end;
-  return by_heads(out, in);
+  return without_groups(out, in);
 }
 
 double PerformerCore::flops(std::int64_t batch, std::int64_t queries, std::int64_t keys) const {

@@ -38,18 +38,18 @@ Positions::Positions(Scope scope, PositionsOptions options)
         "table", normal({options.max_length, options.width}, 0, options.stddev, scope.generator()));
 }
 
-Tensor Positions::operator()(const Tensor& x, std::int64_t first) {
+Tensor Positions::operator()(const Tensor& x, std::int64_t position) {
   check(x.ndim() == 3 && x.size(2) == width_,
         "Positions '{}': got x {}; needed [batch, length, {}]", scope().path(), x.shape(), width_);
-  const std::int64_t end = first + x.size(1);
-  if (first < 0 || end > max_length_)
+  const std::int64_t end = position + x.size(1);
+  if (position < 0 || end > max_length_)
     throw Error(
         fmt::format(
             "Positions '{}': the sequence runs past the table; got positions {} to {}; needed less "
             "than max_length = {}",
-            scope().path(), first, end - 1, max_length_),
+            scope().path(), position, end - 1, max_length_),
         "cut the sequence, or build the model with a larger max_length");
-  return table.defined() ? x + table.slice(0, first, end) : x;
+  return table.defined() ? x + table.slice(0, position, end) : x;
 }
 
 }  // namespace keymix::nn

@@ -23,7 +23,7 @@ struct ClassifierOptions {
   std::int64_t layers = 2;
   std::int64_t heads = 2;
   std::optional<std::int64_t> head_dim = std::nullopt;
-  std::int64_t hidden = 128;  // hidden width of blocks and head
+  std::int64_t hidden = 128;  // features inside the blocks' Mlp and the head
   double dropout = 0.1;
   double attention_dropout = 0.1;
   AttentionOptions attention = {};

@@ -28,7 +28,7 @@ struct EncoderBlockOptions {
   std::int64_t heads = 0;
   std::optional<std::int64_t> kv_heads = std::nullopt;
   std::optional<std::int64_t> head_dim = std::nullopt;
-  std::int64_t hidden = 0;  // hidden width; 0: 4 * width
+  std::int64_t hidden = 0;  // features inside the Mlp; 0: 4 * width
   std::int64_t max_length = 0;
   bool causal = false;
   double dropout = 0.0;

@@ -54,10 +54,10 @@ LanguageModel::LanguageModel(Scope scope, const LanguageModelOptions& options)
   initialise(*this, options);
 }
 
-Tensor LanguageModel::embed(const Tensor& ids, std::int64_t first) {
+Tensor LanguageModel::embed(const Tensor& ids, std::int64_t position) {
   check(ids.ndim() == 2, "LanguageModel '{}': got ids {}; needed [batch, length]", scope().path(),
         ids.shape());
-  return dropout(positions(tokens(ids), first));
+  return dropout(positions(tokens(ids), position));
 }
 
 Tensor LanguageModel::operator()(const Tensor& ids) {

@@ -21,7 +21,7 @@ struct LanguageModelOptions {
   std::int64_t heads = 4;
   std::optional<std::int64_t> kv_heads = std::nullopt;
   std::optional<std::int64_t> head_dim = std::nullopt;
-  std::int64_t hidden = 0;  // hidden width; 0: 4 * width
+  std::int64_t hidden = 0;  // features inside the Mlp; 0: 4 * width
   double dropout = 0.0;
   double attention_dropout = 0.0;
   bool bias = false;
@@ -67,7 +67,7 @@ struct LanguageModel : Module {
   std::int64_t context() const { return positions.max_length(); }
 
  private:
-  Tensor embed(const Tensor& ids, std::int64_t first);
+  Tensor embed(const Tensor& ids, std::int64_t position);
 };
 
 }  // namespace keymix::nn

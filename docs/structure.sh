@@ -34,9 +34,35 @@ echo
 virtual=$(grep -E '^  virtual ' backends/backend.h | grep -v '~')
 echo "Backend methods: $(grep -c . <<<"$virtual"), of which $(grep -c '{ return false; }' <<<"$virtual")" \
   "are fused kernels that may decline"
-echo "Public functions and methods of tensors: $(cat core/tensor.h ops/[a-z]*.h |
-  grep -oE '^ {0,2}(const |static )?(Tensor|TensorList|std::[a-z_:<>]+|void|bool|double|T|Shape|DType|auto|SortResult)&? [a-z_0-9]+\(' |
-  sed -E 's/.* ([a-z_0-9]+)\($/\1/' | sort -u | grep -c .) names"
+
+# Of the umbrella's headers: functions and methods outside private parts, and types. Each name counts once a room.
+echo
+echo 'Public names: room, functions and methods, types:'
+for room in "${rooms[@]:0:5}"; do
+  echo "- \`$room\`: $(grep -oE "keymix/$room/[^\"]+" keymix.h | sed 's|^keymix/||' | xargs awk '
+    FNR == 1 { hidden = internal = 0 }
+    /^ *\/\// || /^#/ { next }
+    /^ (private|protected):/ { hidden = 1 }
+    /^ public:/ || /^};/ { hidden = 0 }
+    /^namespace .*detail {$/ { internal = FNR }
+    /^}  \/\/ namespace .*detail/ || (/^}$/ && FNR == internal + 2) { internal = 0 }
+    hidden || internal { next }
+    !/;$/ && match($0, /^ ? ?(enum class|struct|class) [A-Za-z]+/) || match($0, /^ ? ?using [A-Za-z]+ =/) {
+      split(substr($0, RSTART, RLENGTH), word, " ")
+      name = word[1] == "enum" ? word[3] : word[2]
+      if (name != "fmt") types[name] = 1
+    }
+    !/^ *(return|throw|if|for|using|else) / && match($0, /^ ? ?[A-Za-z_:[][A-Za-z_0-9:<>, &*\]]* [*&]*[a-z_][a-z_0-9]*\(/) {
+      name = substr($0, RSTART, RLENGTH - 1)
+      sub(/.*[ *&]/, "", name)
+      if (name != "operator") functions[name] = 1
+    }
+    END {
+      for (name in functions) ++f
+      for (name in types) ++t
+      print f + 0 ", " t + 0
+    }')"
+done
 
 # Six or more lines in a row, blank ones and comments aside, that stand word for word in two places.
 echo

@@ -214,8 +214,9 @@ TEST_CASE("the reference backend counts its memory", "[unit]") {
 TEST_CASE("every fused op runs on the reference backend as its composite", "[unit]") {
   // By the name under which fallbacks are counted; activation_backward by one of its ops.
   std::map<std::string, std::int64_t> before;
-  for (const char* op : {"linear", "softmax", "log_softmax", "layer_norm", "rms_norm", "bias_gelu",
-                         "glu", "swiglu", "rotary", "cross_entropy", "attention", "silu"})
+  for (const char* op :
+       {"linear", "softmax", "log_softmax", "layer_norm", "rms_norm", "bias_gelu", "glu", "swiglu",
+        "rotary", "cross_entropy", "attention", "dropout", "silu"})
     before[op] = composite::fallback_count(op);
   const std::int64_t activations = composite::fallback_count("activation_backward");
   std::map<std::string, int> runs;

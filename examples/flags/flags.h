@@ -1,16 +1,21 @@
 // What the programs' flags have in common: how --help looks, which of a repeated flag counts, and the
-// Error of a number that is out of range.
+// Errors of flags that are unknown, incomplete, no numbers or out of range.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <vector>
 
 #include "keymix/core/error.h"
+#include "keymix/core/tensor_bytes.h"
 #include "keymix/nn/train/progress_bar.h"
 
 namespace flags {
@@ -40,6 +45,74 @@ inline void check_range(std::string_view flag, std::int64_t value, std::int64_t 
   using keymix::train::grouped;
   keymix::check(value >= low && value <= high, "{}: out of range; got {}; needed {} to {}", flag,
                 grouped(value), grouped(low), grouped(high));
+}
+
+// "" if `text` is a Number and nothing else, else why not.
+template <typename Number>
+std::string why_no_number(const std::string& text) {
+  std::conditional_t<std::is_integral_v<Number>, std::int64_t, double> value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  constexpr std::string_view kind = std::is_integral_v<Number> ? "whole number" : "number";
+  if (error != std::errc{} || stop != end)
+    return fmt::format("not a {}; got {}; needed one", kind, keymix::in_quotes(text));
+  if (std::is_unsigned_v<Number> && value < 0)
+    return fmt::format("out of range; got {}; needed 0 or more", text);
+  return "";
+}
+
+template <typename T>
+struct NumberOf {
+  using type = T;
+};
+template <typename T>
+struct NumberOf<std::optional<T>> {
+  using type = T;
+};
+
+// A flag with a value; `type` is the word for it in --help.
+template <typename T>
+CLI::Option* add(CLI::App& app, const char* group, const char* flag, T& value, const char* what,
+                 const char* type) {
+  CLI::Option* option = app.add_option(flag, value, what)->type_name(type)->group(group);
+  using Number = typename NumberOf<T>::type;
+  if constexpr (std::is_arithmetic_v<Number>) option->check(why_no_number<Number>);
+  return option;
+}
+
+// What --help calls the value of a flag of the program, or of the subcommand that was asked for.
+inline std::string type_of(const CLI::App& app, const std::string& flag) {
+  if (const CLI::Option* option = app.get_option_no_throw(flag)) return option->get_type_name();
+  for (const CLI::App* sub : app.get_subcommands())
+    if (const CLI::Option* option = sub->get_option_no_throw(flag)) return option->get_type_name();
+  return "a value";
+}
+
+// Throws Error unless the program and its subcommands know every argument.
+inline void check_extras(const CLI::App& app) {
+  const std::vector<std::string> extras = app.remaining(true);
+  keymix::check(extras.empty(), "{}: unknown argument; needed flags that --help lists",
+                extras.empty() ? "" : extras.front());
+}
+
+// Reads the arguments. Throws Error when they are no good, and CLI::CallForHelp.
+inline void parse(CLI::App& app, const std::vector<std::string>& arguments) {
+  app.allow_extras();  // check_extras names them better
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // as CLI11 wants
+  } catch (const CLI::CallForHelp&) {
+    throw;
+  } catch (const CLI::ValidationError& error) {
+    keymix::fail("{}", error.what());
+  } catch (const CLI::ParseError& error) {
+    check_extras(app);  // a misspelt flag is the better reason for one that is missing
+    const std::string text = error.what(), flag = text.substr(0, text.find_first_of(": "));
+    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr)
+      keymix::fail("{}: it is missing; needed {}", flag, type_of(app, flag));
+    if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
+      keymix::fail("{}: no value; needed {}", flag, type_of(app, flag));
+    keymix::fail("flags: {}; needed values as --help has them", text);
+  }
 }
 
 }  // namespace flags

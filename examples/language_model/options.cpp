@@ -70,7 +70,7 @@ struct Adder {
 
   template <typename T>
   CLI::Option* operator()(const char* flag, T& value, const char* what, const char* type) const {
-    return app.add_option(flag, value, what)->type_name(type)->group(group);
+    return flags::add(app, group.c_str(), flag, value, what, type);
   }
 };
 
@@ -201,22 +201,24 @@ Options parse_options(const std::vector<std::string>& arguments) {
   app.add_flag("--version", version, "print the version and end")->group("Run");
   CLI::App* generate = app.add_subcommand("generate", "write text with a trained model");
   CLI::App* evaluate = app.add_subcommand("evaluate", "the loss of a trained model on a text");
-  for (CLI::App* sub : {generate, evaluate}) flags::set_style(*sub);
+  for (CLI::App* sub : {generate, evaluate}) {
+    flags::set_style(*sub);
+    sub->allow_extras();
+  }
   add_generation_flags(*generate, options);
   const Adder add{*evaluate, "Evaluation"};
   add("--from", options.from, "folder of a training, or a checkpoint", "PATH")->required();
   add("--text", options.training.text, "the text; its last tenth is evaluated", "FILE")->required();
   add("--threads", options.threads, "threads", "N");
   try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    flags::parse(app, arguments);
   } catch (const CLI::CallForHelp&) {
     const CLI::App& asked = generate->parsed() ? *generate : evaluate->parsed() ? *evaluate : app;
     options.action = Action::answer;
-    options.answer = asked.help();
+    options.answer = asked.help(&asked == &app ? "" : app.get_name());
     return options;
-  } catch (const CLI::ParseError& error) {
-    throw keymix::Error(fmt::format("flags: {}; needed values as --help has them", error.what()));
   }
+  flags::check_extras(app);
   check_range("--threads", options.threads, 1, 256);
   if (version) {
     options.action = Action::answer;
@@ -231,9 +233,17 @@ Options parse_options(const std::vector<std::string>& arguments) {
       training.warmup = std::min(training.warmup, training.steps / 10);
     check_model(options.model);
     check_training(training);
-    keymix::check(options.training.redraw == 0 || options.model.attention == "performer",
-                  "--redraw: no effect; got {} attention; needed --attention performer",
-                  options.model.attention);
+    const std::string& attention = options.model.attention;
+    const bool performer = attention == "performer",
+               mixture = attention == "mgk" || attention == "smgk";
+    keymix::check(app.count("--components") == 0 || mixture,
+                  "--components: no effect; got {} attention; needed --attention mgk or smgk",
+                  attention);
+    keymix::check(app.count("--features") == 0 || performer,
+                  "--features: no effect; got {} attention; needed --attention performer",
+                  attention);
+    keymix::check(training.redraw == 0 || performer,
+                  "--redraw: no effect; got {} attention; needed --attention performer", attention);
   }
   return options;
 }

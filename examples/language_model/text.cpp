@@ -90,7 +90,8 @@ std::vector<std::int64_t> Vocabulary::encode(const std::string& what,
   for (const std::string& character : characters(what, text)) {
     const auto found = tokens_.find(character);
     keymix::check(found != tokens_.end(),
-                  "{}: the character {} at position {} is not among the {} that the model knows",
+                  "{}: the character {} at position {} is not among the {} that the model knows; "
+                  "needed characters of the text it learned",
                   what, shown(character), tokens.size(), size());
     tokens.push_back(found->second);
   }
@@ -125,7 +126,7 @@ Corpus make_corpus(const Vocabulary& vocabulary, const std::string& path, const 
         fmt::format("--text: '{}' is too short; got {} characters, {} of them for validation; each "
                     "part needs {}",
                     path, count, count - train, context + 1),
-        "a longer text, or a smaller --context");
+        "a longer text, or a model that is trained with a smaller --context");
   const keymix::Tensor all = keymix::from_values(corpus.tokens, {count});
   corpus.train = all.slice(0, 0, train);
   corpus.validation = all.slice(0, train, count);

@@ -93,13 +93,21 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
 
 Trained load_trained(const std::string& from) {
   const std::filesystem::path place(from), best = place / "best.safetensors";
-  std::string path = std::filesystem::is_directory(place) ? best.string() : from;
+  std::string path = from;
+  const bool folder = std::filesystem::is_directory(place);
+  if (!std::filesystem::exists(folder ? place / "checkpoint.safetensors" : place) &&
+      !std::filesystem::exists(best))
+    throw Error(fmt::format("--from: {} '{}'; needed the folder of a training, or a checkpoint",
+                            folder ? "there is no checkpoint in" : "there is nothing at", from),
+                "language_model --text FILE trains a model");
   train::Checkpoint checkpoint;
   // A run that was interrupted before its first validation has no best weights yet.
-  if (std::filesystem::is_directory(place) && !std::filesystem::exists(best))
+  if (folder && !std::filesystem::exists(best)) {
     checkpoint = train::read_latest_checkpoint((place / "checkpoint.safetensors").string(), path);
-  else
+  } else {
+    if (folder) path = best.string();
     checkpoint = train::read_checkpoint(path);
+  }
   const ModelOptions options = ModelOptions::from_metadata(checkpoint.metadata);
   const auto characters = checkpoint.metadata.find("config.vocabulary");
   check(characters != checkpoint.metadata.end(), "checkpoint: '{}' has no vocabulary; needed one",

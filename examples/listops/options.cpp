@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -86,7 +85,7 @@ std::size_t choice(std::string_view flag, const std::string& word,
 void add_data_flags(CLI::App& app, Flags& flags) {
   DataOptions& data = flags.options.data;
   const auto add = [&](const char* name, auto& value, const char* what, const char* type) {
-    return app.add_option(name, value, what)->type_name(type)->group("Data");
+    return ::flags::add(app, "Data", name, value, what, type);
   };
   add("--setting", flags.setting,
       "short, or lra: the Long Range Arena's; the defaults below are its", "NAME");
@@ -102,7 +101,7 @@ void add_data_flags(CLI::App& app, Flags& flags) {
   app.add_flag("--no-verify", flags.no_verify, "do not check the labels in files")->group("Data");
   add("--write-data", flags.options.write_data, "write the trees to a folder, and end", "FOLDER");
   const auto generated = [&](const char* name, auto& value, const char* what) {
-    return app.add_option(name, value, what)->type_name("N")->group("Generated data");
+    return ::flags::add(app, "Generated data", name, value, what, "N");
   };
   TreeOptions& trees = data.setting.trees;
   SplitSizes& sizes = data.setting.sizes;
@@ -112,15 +111,13 @@ void add_data_flags(CLI::App& app, Flags& flags) {
   generated("--min-length", trees.min_length, "shortest tree, in symbols");
   generated("--max-depth", trees.max_depth, "deepest tree");
   generated("--max-args", trees.max_args, "most arguments of a list");
-  generated("--data-seed", flags.data_seed, "seed of the trees")
-      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()).description(""))
-      ->default_str("as --seed");
+  generated("--data-seed", flags.data_seed, "seed of the trees")->default_str("as --seed");
 }
 
 void add_model_flags(CLI::App& app, Flags& flags) {
   nn::ClassifierOptions& classifier = flags.classifier;
   const auto add = [&](const char* name, auto& value, const char* what, const char* type) {
-    return app.add_option(name, value, what)->type_name(type)->group("Model");
+    return ::flags::add(app, "Model", name, value, what, type);
   };
   add("--attention", flags.attention, "softmax, mgk, smgk, performer or all; may be repeated",
       "NAME")
@@ -149,7 +146,7 @@ void add_training_flags(CLI::App& app, Flags& flags) {
   Options& options = flags.options;
   TrainOptions& training = options.training;
   const auto add = [&](const char* name, auto& value, const char* what, const char* type) {
-    return app.add_option(name, value, what)->type_name(type)->group("Training");
+    return ::flags::add(app, "Training", name, value, what, type);
   };
   add("--steps", training.steps, "training steps", "N");
   add("--batch", training.batch, "trees per step", "N");
@@ -159,11 +156,9 @@ void add_training_flags(CLI::App& app, Flags& flags) {
   add("--weight-decay", training.weight_decay, "decoupled weight decay", "RATE");
   add("--clip", training.clip, "largest norm of the gradients; 0: no limit", "NORM");
   add("--evaluate-every", training.evaluate_every, "steps between evaluations", "N");
-  add("--seed", training.seed, "seed of weights, batches, dropout and trees", "N")
-      ->check(
-          CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()).description(""));
+  add("--seed", training.seed, "seed of weights, batches, dropout and trees", "N");
   const auto run = [&](const char* name, auto& value, const char* what, const char* type) {
-    return app.add_option(name, value, what)->type_name(type)->group("Run");
+    return ::flags::add(app, "Run", name, value, what, type);
   };
   run("--threads", options.threads, "CPU threads; the results do not depend on it", "N");
   run("--out", options.out, "where metrics and curves go", "FOLDER");
@@ -206,6 +201,7 @@ void check_data(const CLI::App& app, Flags& flags) {
   check_range("--test-examples", data.setting.sizes.test, 1, kMostSteps);
   check_range("--max-depth", trees.max_depth, 1, kMostLength);
   check_range("--max-args", trees.max_args, 2, kMostLength);
+  if (!given("--min-length")) trees.min_length = std::min(trees.min_length, trees.max_length);
   if (data.generated()) check_range("--min-length", trees.min_length, 1, trees.max_length);
 }
 
@@ -299,13 +295,14 @@ std::string help_text(const CLI::App& app) {
 }
 
 // --setting comes first, because the other defaults, and what --help shows, follow from it.
-Flags flags_of_setting(const std::vector<std::string>& reversed) {
+Flags flags_of_setting(const std::vector<std::string>& arguments) {
   CLI::App app;
   app.set_help_flag();
-  app.allow_extras();
   std::string setting = "short";
-  app.add_option("--setting", setting)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  app.parse(std::vector<std::string>(reversed));
+  app.add_option("--setting", setting)
+      ->type_name("NAME")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  ::flags::parse(app, arguments);
   return choice("--setting", setting, {"short", "lra"}) == 0 ? short_flags() : lra_flags();
 }
 
@@ -314,42 +311,34 @@ Flags flags_of_setting(const std::vector<std::string>& reversed) {
 std::string ModelOptions::label() const { return fmt::format("{} {}", name, classifier.heads); }
 
 Options parse_options(const std::vector<std::string>& arguments) {
-  const std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants
-  try {
-    Flags flags = flags_of_setting(reversed);
-    flags.options.threads = keymix::num_threads();
+  Flags flags = flags_of_setting(arguments);
+  flags.options.threads = keymix::num_threads();
 
-    CLI::App app{
-        "Trains Transformers with softmax attention and with mixtures of keys on ListOps:\n"
-        "nested lists such as [MAX 2 [MIN 3 4 ] 9 ], whose value (9) is to be found.",
-        "listops"};
-    ::flags::set_style(app);
-    add_data_flags(app, flags);
-    add_model_flags(app, flags);
-    add_training_flags(app, flags);
-    app.set_help_flag("-h,--help", "print this and end")->group("Run");
-    app.allow_extras();
-    try {
-      app.parse(std::vector<std::string>(reversed));
-    } catch (const CLI::CallForHelp&) {
-      flags.options.answer = help_text(app);
-      return std::move(flags.options);
-    }
-    const std::vector<std::string> extras = app.remaining();
-    keymix::check(extras.empty(), "{}: unknown argument; needed flags that --help lists",
-                  extras.empty() ? "" : extras.front());
-    if (flags.version) {
-      flags.options.answer = fmt::format("keymix {}\n", keymix::version());
-      return std::move(flags.options);
-    }
-    check_data(app, flags);
-    check_training(flags);
-    check_classifier(flags);
-    flags.options.models = make_models(app, flags);
+  CLI::App app{
+      "Trains Transformers with softmax attention and with mixtures of keys on ListOps:\n"
+      "nested lists such as [MAX 2 [MIN 3 4 ] 9 ], whose value (9) is to be found.",
+      "listops"};
+  ::flags::set_style(app);
+  add_data_flags(app, flags);
+  add_model_flags(app, flags);
+  add_training_flags(app, flags);
+  app.set_help_flag("-h,--help", "print this and end")->group("Run");
+  try {
+    ::flags::parse(app, arguments);
+  } catch (const CLI::CallForHelp&) {
+    flags.options.answer = help_text(app);
     return std::move(flags.options);
-  } catch (const CLI::ParseError& error) {
-    throw keymix::Error(fmt::format("flags: {}; needed values as --help has them", error.what()));
   }
+  ::flags::check_extras(app);
+  if (flags.version) {
+    flags.options.answer = fmt::format("keymix {}\n", keymix::version());
+    return std::move(flags.options);
+  }
+  check_data(app, flags);
+  check_training(flags);
+  check_classifier(flags);
+  flags.options.models = make_models(app, flags);
+  return std::move(flags.options);
 }
 
 Splits load_data(const DataOptions& options) {

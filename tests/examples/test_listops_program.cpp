@@ -204,7 +204,8 @@ TEST_CASE("listops program: wrong flags are named", "[unit]") {
       {{"--clip", "-1"}, "--clip: not a norm; got -1; needed 0 (no limit) or more"},
       {{"--warmup", "30", "--steps", "20"}, "--warmup: out of range; got 30; needed 0 to 20"},
       {{"--threads", "0"}, "--threads: out of range; got 0; needed 1 to 256"},
-      {{"--max-length", "4"}, "--min-length: out of range; got 5; needed 1 to 4"},
+      {{"--max-length", "4", "--min-length", "5"},
+       "--min-length: out of range; got 5; needed 1 to 4"},
       {{"--attention", "softmax", "--components", "3"},
        "--components: no effect; got no mixture of keys; needed --attention mgk or smgk"},
       {{"--attention", "performer", "--features", "0"},
@@ -225,12 +226,13 @@ TEST_CASE("listops program: wrong flags are named", "[unit]") {
        "--test"},
       {{"--data", ""}, "--data: no path; got ''; needed a file or folder"},
       {{"--speed", "9"}, "--speed: unknown argument; needed flags that --help lists"},
-      {{"--heads", "two"},
-       "flags: Could not convert: --heads = two; needed values as --help has them"},
-      {{"--seed", "-1"},
-       "flags: --seed: Value -1 not in range 0 to 9223372036854775807; needed values as --help has "
-       "them"},
-      {{"--steps"}, "flags: --steps: 1 required N missing; needed values as --help has them"},
+      {{"--heads", "two"}, "--heads: not a whole number; got 'two'; needed one"},
+      {{"--heads", "2.5"}, "--heads: not a whole number; got '2.5'; needed one"},
+      {{"--lr", "0,1"}, "--lr: not a number; got '0,1'; needed one"},
+      {{"--seed", "-1"}, "--seed: out of range; got -1; needed 0 or more"},
+      {{"--data-seed", "x"}, "--data-seed: not a whole number; got 'x'; needed one"},
+      {{"--steps"}, "--steps: no value; needed N"},
+      {{"--setting"}, "--setting: no value; needed NAME"},
   };
   for (const Case& test : cases) CHECK(error_of(test.arguments) == test.message);
 }

@@ -183,8 +183,10 @@ std::span<const std::byte> header_bytes(const std::string& op, std::span<const s
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);
   const std::uint64_t most = std::min<std::uint64_t>(file.size() - kLengthBytes, kMaxHeaderBytes);
-  check(length <= most, "{}: the header's length is wrong; got {} bytes; needed at most {}", op,
-        length, most);
+  if (length > most)
+    throw Error(fmt::format("{}: the header's length is wrong; got {} bytes; needed at most {}", op,
+                            length, most),
+                "it is no safetensors file, or its end is missing");
   return file.subspan(kLengthBytes, length);
 }
 
@@ -211,10 +213,12 @@ void check_offsets(const std::string& op, std::vector<Entry>& entries, std::uint
   for (const Entry& entry : entries) {
     const std::uint64_t begin = entry.offsets[0], end = entry.offsets[1];
     const std::string name = in_quotes(entry.name);
-    check(begin <= end && end <= data_bytes,
-          "{}: tensor {} lies outside the file; got data_offsets [{}, {}]; needed two within the "
-          "{} bytes of data",
-          op, name, begin, end, data_bytes);
+    if (begin > end || end > data_bytes)
+      throw Error(
+          fmt::format("{}: tensor {} lies outside the file; got data_offsets [{}, {}]; needed two "
+                      "within the {} bytes of data",
+                      op, name, begin, end, data_bytes),
+          begin > end ? "" : "the end of the file may be missing");
     check(begin >= at, "{}: tensor {} overlaps another; its data_offsets are [{}, {}]; needed {}",
           op, name, begin, end, at);
     check(begin == at, "{}: there is a hole before tensor {}; got data_offsets [{}, {}]; needed {}",

@@ -3,6 +3,8 @@
 #include "keymix/core/error.h"
 #include "keymix/nn/module.h"
 
+#include <algorithm>
+
 namespace keymix::nn {
 namespace {
 
@@ -14,6 +16,33 @@ std::string listed(const std::vector<std::string>& names, const NamedTensors& te
     text += fmt::format("{}'{}' {}", i == 0 ? "" : ", ", names[i], tensors.at(names[i]).shape());
   if (names.size() > kShown) text += fmt::format(", and {} more", names.size() - kShown);
   return text;
+}
+
+// "model." where the names given are those wanted with that before them, as in a checkpoint; else "".
+std::string common_prefix(const NamedTensors& given, const NamedTensors& own) {
+  if (own.empty()) return "";
+  const std::string ending = "." + own.begin()->first;
+  for (const auto& [name, tensor] : given) {
+    if (!name.ends_with(ending)) continue;
+    const std::string prefix = name.substr(0, name.size() - ending.size() + 1);
+    if (std::all_of(own.begin(), own.end(),
+                    [&](const auto& entry) { return given.contains(prefix + entry.first); }))
+      return prefix;
+  }
+  return "";
+}
+
+std::string advice_on_names(const NamedTensors& given, const NamedTensors& own,
+                            std::size_t matching) {
+  if (matching > 0)
+    return fmt::format("pass a rename map, or {{.strict = false}} to load the {} that match",
+                       matching);
+  const std::string prefix = common_prefix(given, own);
+  if (prefix.empty()) return "pass a rename map";
+  return fmt::format(
+      "all are there under '{}'; train::read_checkpoint(path).get(\"{}\") takes that "
+      "off",
+      prefix, prefix.substr(0, prefix.size() - 1));
 }
 
 NamedTensors renamed(const NamedTensors& state, const LoadOptions& options) {
@@ -64,10 +93,12 @@ LoadReport Module::load_state_dict(const NamedTensors& state, const LoadOptions&
     if (!report.missing.empty()) which = "missing " + listed(report.missing, own);
     if (!report.unexpected.empty())
       which += (which.empty() ? "" : "; ") + ("unexpected " + listed(report.unexpected, given));
+    const std::size_t matching = own.size() - report.missing.size();
     throw Error(
-        fmt::format("load_state_dict: {} of {} names do not match: {}", wrong, own.size(), which),
-        fmt::format("pass a rename map, or {{.strict = false}} to load the {} that match",
-                    own.size() - report.missing.size()));
+        fmt::format("load_state_dict: the names do not match; got {} names, among them {} of "
+                    "the {} that are needed; {}",
+                    given.size(), matching, own.size(), which),
+        advice_on_names(given, own, matching));
   }
   const NoGrad no_grad;
   for (const auto& [name, tensor] : own)

@@ -1,5 +1,6 @@
 #include "keymix/nn/layers/layer_norm.h"
 
+#include "keymix/nn/layers/linear.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/normalize.h"
 
@@ -15,6 +16,9 @@ LayerNorm::LayerNorm(Scope scope, LayerNormOptions options)
   if (options.bias) bias = scope.parameter("bias", zeros({options.width}));
 }
 
-Tensor LayerNorm::operator()(const Tensor& x) { return layer_norm(x, weight, bias, eps_); }
+Tensor LayerNorm::operator()(const Tensor& x) {
+  check_features("LayerNorm", scope(), x, weight);
+  return layer_norm(x, weight, bias, eps_);
+}
 
 }  // namespace keymix::nn

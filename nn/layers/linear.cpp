@@ -7,6 +7,13 @@
 
 namespace keymix::nn {
 
+void check_features(std::string_view layer, const Scope& scope, const Tensor& x,
+                    const Tensor& weight) {
+  check(x.ndim() >= 1 && x.size(-1) == weight.size(-1) && x.dtype() == weight.dtype(),
+        "{} '{}': got x {} {}; needed {} [..., {}]", layer, scope.path(), to_string(x.dtype()),
+        x.shape(), to_string(weight.dtype()), weight.size(-1));
+}
+
 Linear::Linear(Scope scope, LinearOptions options) : Module(scope, "Linear") {
   check(options.in > 0 && options.out > 0,
         "Linear '{}': impossible size; got in = {}, out = {}; needed 1 or more", scope.path(),
@@ -19,9 +26,7 @@ Linear::Linear(Scope scope, LinearOptions options) : Module(scope, "Linear") {
 }
 
 Tensor Linear::operator()(const Tensor& x) {
-  check(x.ndim() >= 1 && x.size(-1) == weight.size(1) && x.dtype() == weight.dtype(),
-        "Linear '{}': got x {} {}; needed {} [..., {}]", scope().path(), to_string(x.dtype()),
-        x.shape(), to_string(weight.dtype()), weight.size(1));
+  check_features("Linear", scope(), x, weight);
   return linear(x, weight, bias);
 }
 

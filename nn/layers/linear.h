@@ -14,6 +14,11 @@ struct LinearOptions {
   bool bias = true;
 };
 
+// Throws Error, starting with `layer`, unless x is [..., n] of weight's dtype, n being weight's last
+// dimension.
+void check_features(std::string_view layer, const Scope& scope, const Tensor& x,
+                    const Tensor& weight);
+
 struct Linear : Module {
   using Options = LinearOptions;
 

@@ -1,5 +1,6 @@
 #include "keymix/nn/layers/rms_norm.h"
 
+#include "keymix/nn/layers/linear.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/normalize.h"
 
@@ -14,6 +15,9 @@ RMSNorm::RMSNorm(Scope scope, RMSNormOptions options)
   weight = scope.parameter("weight", ones({options.width}));
 }
 
-Tensor RMSNorm::operator()(const Tensor& x) { return rms_norm(x, weight, eps_); }
+Tensor RMSNorm::operator()(const Tensor& x) {
+  check_features("RMSNorm", scope(), x, weight);
+  return rms_norm(x, weight, eps_);
+}
 
 }  // namespace keymix::nn

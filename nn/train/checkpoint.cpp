@@ -152,10 +152,18 @@ Checkpoint read_latest_checkpoint(const std::string& path, std::string& used) {
   Checkpoint checkpoint;
   try {
     checkpoint = read_whole(path);
-  } catch (const Error&) {
+  } catch (const Error& error) {
     const std::string previous = previous_checkpoint_path(path);
-    if (!is_whole_checkpoint(previous)) throw;
-    checkpoint = read_whole(previous);
+    if (!std::filesystem::exists(previous)) throw;
+    try {
+      checkpoint = read_whole(previous);
+    } catch (const Error& other) {
+      throw Error(
+          fmt::format("read_latest_checkpoint: neither '{}' nor the one before can be read; "
+                      "needed one of them whole",
+                      path),
+          fmt::format("{}; {}", error.what(), other.what()));
+    }
     used = previous;
   }
   check_format(checkpoint);  // a newer one's is no damage that an older one makes good

@@ -48,8 +48,8 @@ Checkpoint read_checkpoint(const std::string& path);
 bool is_whole_checkpoint(const std::string& path);
 
 // As read_checkpoint; when the file is missing or damaged and there is a previous one, the previous
-// one, with `used` saying which. Throws the first file's Error when both are, and when the file is
-// of another format.
+// one, with `used` saying which. Throws Error when both are, with what is wrong with each, and when the
+// file is of another format.
 Checkpoint read_latest_checkpoint(const std::string& path, std::string& used);
 
 }  // namespace keymix::train

@@ -3,7 +3,7 @@
 //   train::Trainer trainer(model, adam, rate, {.steps = 2000, .folder = "runs/mine", .clip = 1.0,
 //                                              .evaluate_every = 200, .resume = true});
 //   trainer.track("windows", windows);
-//   trainer.validate("loss", [&] { return mean_loss(model, validation); });
+//   trainer.validate("validation", [&] { return mean_loss(model, validation); });
 //   trainer.run([&] {
 //     auto [input, target] = windows.next();
 //     return cross_entropy(model(input), target);

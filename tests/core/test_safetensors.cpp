@@ -234,7 +234,7 @@ TEST_CASE("safetensors: lying lengths, offsets and values are named", "[unit]") 
   const Case cases[] = {
       {entry("a", "U8", "[2]", "[0,2]"), "x",
        "tensor 'a' lies outside the file; got data_offsets [0, 2]; needed two within the 1 bytes "
-       "of data"},
+       "of data\n  hint: the end of the file may be missing"},
       {entry("a", "U8", "[2]", "[2,0]"), "xx",
        "tensor 'a' lies outside the file; got data_offsets [2, 0]; needed two within the 2 bytes "
        "of data"},
@@ -281,16 +281,22 @@ TEST_CASE("safetensors: lying lengths, offsets and values are named", "[unit]") 
   CHECK(complaint(folder, "") == "the file is cut short; got 0 bytes; needed at least 8");
   CHECK(complaint(folder, "1234567") == "the file is cut short; got 7 bytes; needed at least 8");
   CHECK(complaint(folder, std::string("\x03\0\0\0\0\0\0\0{}", 10)) ==
-        "the header's length is wrong; got 3 bytes; needed at most 2");
+        "the header's length is wrong; got 3 bytes; needed at most 2\n  hint: it is no safetensors "
+        "file, or its "
+        "end is missing");
   CHECK(complaint(folder, std::string(8, '\xff') + "{}") ==
-        "the header's length is wrong; got 18446744073709551615 bytes; needed at most 2");
+        "the header's length is wrong; got 18446744073709551615 bytes; needed at most 2\n  hint: "
+        "it is no "
+        "safetensors file, or its end is missing");
   // Only a file this large could have a header over the format's limit: a hole costs no disk.
   const std::string path = folder / "large";
   write_bytes(path, std::string("\x01\xe1\xf5\x05\0\0\0\0{", 9));
   std::filesystem::resize_file(path, 200'000'000);
   CHECK(message_of([&] { read_safetensors(path); }) ==
         "read_safetensors: '" + path +
-            "': the header's length is wrong; got 100000001 bytes; needed at most 100000000");
+            "': the header's length is wrong; got 100000001 bytes; needed at most 100000000\n  "
+            "hint: it is no "
+            "safetensors file, or its end is missing");
 }
 
 TEST_CASE("safetensors: cut and damaged files give an Error or a valid tensor", "[unit]") {

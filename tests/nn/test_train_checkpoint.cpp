@@ -65,6 +65,13 @@ TEST_CASE("the checkpoint before is kept, and used when the last is damaged", "[
   write_bytes(previous, "");
   CHECK(message_of([&] {
           train::read_latest_checkpoint(path, used);
+        }) == "read_latest_checkpoint: neither '" + path + "' nor the one before can be read; needed "
+              "one of them whole\n  hint: read_safetensors: '" + path + "': the file is cut short; got "
+              "0 bytes; needed at least 8; read_safetensors: '" + previous + "': the file is cut "
+              "short; got 0 bytes; needed at least 8");
+  std::filesystem::remove(previous);
+  CHECK(message_of([&] {
+          train::read_latest_checkpoint(path, used);
         }).starts_with("read_safetensors: '" + path + "': the file is cut short"));
 }
 

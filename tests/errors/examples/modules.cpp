@@ -76,6 +76,12 @@ Section layer_section() {
                "RMSNorm '': impossible size; got width = 0; needed 1 or more"},
               {MISUSE(nn::RMSNorm(Generator(1), {.width = 8, .eps = 0})),
                "RMSNorm '': impossible eps; got 0; needed more than 0"},
+              {MISUSE(nn::LayerNorm layer(nn::Scope(Generator(1)) / "norm1", {.width = 8});
+                      layer(ones({5, 4}))),
+               "LayerNorm 'norm1': got x float32 [5, 4]; needed float32 [..., 8]"},
+              {MISUSE(nn::RMSNorm layer(nn::Scope(Generator(1)) / "norm1", {.width = 8});
+                      layer(ones({5, 8}, {.dtype = float64}))),
+               "RMSNorm 'norm1': got x float64 [5, 8]; needed float32 [..., 8]"},
           }};
 }
 
@@ -105,8 +111,15 @@ Section state_section() {
       {
           {MISUSE(nn::Linear layer(Generator(1), {.in = 2, .out = 3});
                   layer.load_state_dict({{"weight", ones({3, 2})}, {"offset", ones({3})}})),
-           "load_state_dict: 2 of 2 names do not match: missing 'bias' [3]; unexpected 'offset' "
-           "[3]\n  hint: pass a rename map, or {.strict = false} to load the 1 that match"},
+           "load_state_dict: the names do not match; got 2 names, among them 1 of the 2 that are "
+           "needed; missing 'bias' [3]; unexpected 'offset' [3]\n  hint: pass a rename map, or "
+           "{.strict = false} to load the 1 that match"},
+          {MISUSE(nn::Linear layer(Generator(1), {.in = 2, .out = 3}); layer.load_state_dict(
+               {{"model.weight", ones({3, 2})}, {"model.bias", ones({3})}, {"step", zeros({})}})),
+           "load_state_dict: the names do not match; got 3 names, among them 0 of the 2 that are "
+           "needed; missing 'bias' [3], 'weight' [3, 2]; unexpected 'model.bias' [3], "
+           "'model.weight' [3, 2], 'step' []\n  hint: all are there under 'model.'; "
+           "train::read_checkpoint(path).get(\"model\") takes that off"},
           {MISUSE(nn::Linear layer(Generator(1), {.in = 2, .out = 3});
                   layer.load_state_dict({{"weight", ones({2, 3})}, {"bias", ones({3})}})),
            "load_state_dict: 'weight' has another shape; got [2, 3]; needed [3, 2]"},

@@ -22,68 +22,70 @@ Example header(const std::string& text, std::size_t data, const std::string& mes
 
 Section header_section() {
   const std::string start = R"({"a":{"dtype":"U8","shape":)";
-  return {"core",
-          "read_safetensors: malformed headers",
-          {
-              reading("a file of seven bytes", "1234567",
-                      "read_safetensors: 'FOLDER/x.safetensors': the file is cut short; got 7 "
-                      "bytes; needed at least 8"),
-              reading("its first eight bytes say that the header has 1000",
-                      std::string("\xe8\x03\0\0\0\0\0\0{}", 10),
-                      "read_safetensors: 'FOLDER/x.safetensors': the header's length is wrong; got "
-                      "1000 bytes; needed at most 2"),
-              reading("the header has a NUL byte", safetensors_of(std::string("{}\0", 3)),
-                      "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it "
-                      "contains a NUL byte; needed text"),
-              header("[]", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it does "
-                     "not start with '{'; needed a JSON object"),
-              header(R"({"a":)", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it is not "
-                     "valid JSON at byte 6; needed a JSON object"),
-              header(R"({"a":1})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a number; needed an object"),
-              header(R"({"a":-1})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a negative number; needed an object"),
-              header(R"({"a":1.5})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a number that is no whole 64-bit one; needed an object"),
-              header(R"({"a":null})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is null; needed an object"),
-              header(R"({"a":true})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a bool; needed an object"),
-              header(R"({"a":"x"})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a string; needed an object"),
-              header(R"({"a":[]})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                     "of 'a' is a list; needed an object"),
-              header(R"({"__metadata__":{"epoch":{}}})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the "
-                     "metadata 'epoch' is an object; needed a string"),
-              header(R"({"__metadata__":{"epoch":3}})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the "
-                     "metadata 'epoch' is a number; needed a string"),
-              header(start + R"("2"}})", 2,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                     "'a' has a string in its shape; needed a list of whole numbers"),
-              header(start + "[1,1,1,1,1,1,1,1,1]}}", 1,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                     "'a' has too many dimensions; needed at most 8"),
-              header(R"({"a":{"dtype":"U8"}})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                     "'a' lacks its dtype, its shape or its two data_offsets; needed all of them"),
-              header(R"({"a":{"dtype":"U8","colour":"red"}})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                     "'a' has an unknown field 'colour'; needed dtype, shape and data_offsets"),
-              header(R"({"a":{"dtype":"U8","dtype":"U8"}})", 0,
-                     "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the key "
-                     "'dtype' appears twice; needed every key once"),
-          }};
+  return {
+      "core",
+      "read_safetensors: malformed headers",
+      {
+          reading("a file of seven bytes", "1234567",
+                  "read_safetensors: 'FOLDER/x.safetensors': the file is cut short; got 7 "
+                  "bytes; needed at least 8"),
+          reading("its first eight bytes say that the header has 1000",
+                  std::string("\xe8\x03\0\0\0\0\0\0{}", 10),
+                  "read_safetensors: 'FOLDER/x.safetensors': the header's length is wrong; got "
+                  "1000 bytes; needed at most 2\n  hint: it is no safetensors file, or its end is "
+                  "missing"),
+          reading("the header has a NUL byte", safetensors_of(std::string("{}\0", 3)),
+                  "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it "
+                  "contains a NUL byte; needed text"),
+          header("[]", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it does "
+                 "not start with '{'; needed a JSON object"),
+          header(R"({"a":)", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it is not "
+                 "valid JSON at byte 6; needed a JSON object"),
+          header(R"({"a":1})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
+                 "of 'a' is a number; needed an object"),
+          header(R"({"a":-1})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
+                 "of 'a' is a negative number; needed an object"),
+          header(R"({"a":1.5})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
+                 "of 'a' is a number that is no whole 64-bit one; needed an object"),
+          header(R"({"a":null})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
+                 "of 'a' is null; needed an object"),
+          header(R"({"a":true})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
+                 "of 'a' is a bool; needed an object"),
+          header(R"({"a":"x"})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
+                 "of 'a' is a string; needed an object"),
+          header(R"({"a":[]})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
+                 "of 'a' is a list; needed an object"),
+          header(R"({"__metadata__":{"epoch":{}}})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the "
+                 "metadata 'epoch' is an object; needed a string"),
+          header(R"({"__metadata__":{"epoch":3}})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the "
+                 "metadata 'epoch' is a number; needed a string"),
+          header(start + R"("2"}})", 2,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
+                 "'a' has a string in its shape; needed a list of whole numbers"),
+          header(start + "[1,1,1,1,1,1,1,1,1]}}", 1,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
+                 "'a' has too many dimensions; needed at most 8"),
+          header(R"({"a":{"dtype":"U8"}})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
+                 "'a' lacks its dtype, its shape or its two data_offsets; needed all of them"),
+          header(R"({"a":{"dtype":"U8","colour":"red"}})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
+                 "'a' has an unknown field 'colour'; needed dtype, shape and data_offsets"),
+          header(R"({"a":{"dtype":"U8","dtype":"U8"}})", 0,
+                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the key "
+                 "'dtype' appears twice; needed every key once"),
+      }};
 }
 
 Section data_section() {
@@ -94,7 +96,8 @@ Section data_section() {
       {
           header("{" + two + "}", 1,
                  "read_safetensors: 'FOLDER/x.safetensors': tensor 'a' lies outside the file; got "
-                 "data_offsets [0, 2]; needed two within the 1 bytes of data"),
+                 "data_offsets [0, 2]; needed two within the 1 bytes of data\n  hint: the end of "
+                 "the file may be missing"),
           header("{" + two + R"(,"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})", 3,
                  "read_safetensors: 'FOLDER/x.safetensors': tensor 'b' overlaps another; its "
                  "data_offsets are [1, 3]; needed 2"),

@@ -140,41 +140,49 @@ Section resume_section() {
 
 Section checkpoint_section() {
   using train::Checkpoint, train::read_checkpoint, train::write_checkpoint;
-  return {"nn",
-          "read_checkpoint and write_checkpoint",
-          {
-              {MISUSE(write_safetensors(folder / "c", {}); read_checkpoint(folder / "c")),
-               "read_checkpoint: 'FOLDER/c' is not a checkpoint; it has no checksum; needed a file "
-               "of write_checkpoint"},
-              {MISUSE(write_safetensors(folder / "c", {}, {}, {.checksum = true});
-                      read_checkpoint(folder / "c")),
-               "read_checkpoint: 'FOLDER/c' is not a checkpoint; it has no keymix_checkpoint; "
-               "needed a file of write_checkpoint"},
-              {MISUSE(write_safetensors(folder / "c", {},
-                                        {{"keymix_checkpoint", "99"}, {"keymix_version", "7.1.0"}},
-                                        {.checksum = true});
-                      read_checkpoint(folder / "c")),
-               "read_checkpoint: 'FOLDER/c' has another format; got 99; needed 1, which this "
-               "version reads\n  hint: it was written by keymix 7.1.0"},
-              {MISUSE(write_checkpoint(folder / "c", {});
-                      read_checkpoint(folder / "c").integer("step")),
-               "checkpoint 'FOLDER/c': it has no 'step'; needed one"},
-              {MISUSE(write_checkpoint(folder / "c", {.metadata = {{"step", "12x"}}});
-                      read_checkpoint(folder / "c").integer("step")),
-               "checkpoint 'FOLDER/c': 'step' is '12x'; needed a whole number"},
-              {MISUSE(write_checkpoint(folder / "c", {.metadata = {{"loss", ""}}});
-                      read_checkpoint(folder / "c").real("loss")),
-               "checkpoint 'FOLDER/c': 'loss' is ''; needed a number"},
-              {MISUSE(std::filesystem::create_directory(folder / "c");
-                      write_checkpoint(folder / "c", {})),
-               "write_checkpoint: cannot give 'FOLDER/c' its name; Is a directory; needed a place "
-               "for a file; the new checkpoint is 'FOLDER/c.next'"},
-              {MISUSE(write_checkpoint(folder / "c", {});
-                      std::filesystem::create_directory(folder / "c.previous");
-                      write_checkpoint(folder / "c", {})),
-               "write_checkpoint: cannot keep 'FOLDER/c' as 'FOLDER/c.previous'; Is a directory; "
-               "needed a place for the one before"},
-          }};
+  return {
+      "nn",
+      "read_checkpoint and write_checkpoint",
+      {
+          {MISUSE(write_safetensors(folder / "c", {}); read_checkpoint(folder / "c")),
+           "read_checkpoint: 'FOLDER/c' is not a checkpoint; it has no checksum; needed a file "
+           "of write_checkpoint"},
+          {MISUSE(write_safetensors(folder / "c", {}, {}, {.checksum = true});
+                  read_checkpoint(folder / "c")),
+           "read_checkpoint: 'FOLDER/c' is not a checkpoint; it has no keymix_checkpoint; "
+           "needed a file of write_checkpoint"},
+          {MISUSE(write_safetensors(folder / "c", {},
+                                    {{"keymix_checkpoint", "99"}, {"keymix_version", "7.1.0"}},
+                                    {.checksum = true});
+                  read_checkpoint(folder / "c")),
+           "read_checkpoint: 'FOLDER/c' has another format; got 99; needed 1, which this "
+           "version reads\n  hint: it was written by keymix 7.1.0"},
+          {MISUSE(write_safetensors(folder / "c", {}); write_safetensors(folder / "c.previous", {});
+                  std::string used; train::read_latest_checkpoint(folder / "c", used)),
+               "read_latest_checkpoint: neither 'FOLDER/c' nor the one before can be read; needed "
+               "one of them whole\n  hint: read_checkpoint: 'FOLDER/c' is not a checkpoint; it has "
+               "no checksum; needed a file of write_checkpoint; read_checkpoint: "
+               "'FOLDER/c.previous' is not a checkpoint; it has no checksum; needed a file of "
+               "write_checkpoint"},
+          {MISUSE(write_checkpoint(folder / "c", {});
+                  read_checkpoint(folder / "c").integer("step")),
+           "checkpoint 'FOLDER/c': it has no 'step'; needed one"},
+          {MISUSE(write_checkpoint(folder / "c", {.metadata = {{"step", "12x"}}});
+                  read_checkpoint(folder / "c").integer("step")),
+           "checkpoint 'FOLDER/c': 'step' is '12x'; needed a whole number"},
+          {MISUSE(write_checkpoint(folder / "c", {.metadata = {{"loss", ""}}});
+                  read_checkpoint(folder / "c").real("loss")),
+           "checkpoint 'FOLDER/c': 'loss' is ''; needed a number"},
+          {MISUSE(std::filesystem::create_directory(folder / "c");
+                  write_checkpoint(folder / "c", {})),
+           "write_checkpoint: cannot give 'FOLDER/c' its name; Is a directory; needed a place "
+           "for a file; the new checkpoint is 'FOLDER/c.next'"},
+          {MISUSE(write_checkpoint(folder / "c", {});
+                  std::filesystem::create_directory(folder / "c.previous");
+                  write_checkpoint(folder / "c", {})),
+           "write_checkpoint: cannot keep 'FOLDER/c' as 'FOLDER/c.previous'; Is a directory; "
+           "needed a place for the one before"},
+      }};
 }
 
 Section report_section() {

@@ -85,7 +85,10 @@ int train(const language_model::Options& options, const language_model::Vocabula
   if (result.best)
     print_row("validation", fmt::format("loss {:.4f}, the best, at step {}", *result.best,
                                         grouped(result.best_step)));
-  print_row("time", fmt::format("{:.1f} ms per step", result.ms_per_step));
+  print_row("time",
+            result.steps > result.resumed_from
+                ? fmt::format("{:.1f} ms per step", result.ms_per_step)
+                : fmt::format("none: all {} steps were done before", grouped(result.steps)));
   print_row("written", fmt::format("{0}/best.safetensors, {0}/curves.png, {0}/metrics.jsonl", out));
   print_row("next", fmt::format("language_model generate --from {} --prompt TEXT", out));
   return 0;

@@ -363,6 +363,8 @@ TEST_CASE("language_model: Ctrl-C saves, says how to go on, and loses nothing", 
   const Outcome finished = run_program(folder, arguments + "run --resume");
   CHECK(finished.status == 0);
   CHECK(finished.out.find("resumed        after step ") != std::string::npos);
+  CHECK(run_program(folder, arguments + "run --resume").out.find("time           none: all ") !=
+        std::string::npos);
   CHECK(differing(model_of(folder / "run/checkpoint.safetensors"),
                   model_of(folder / "whole/checkpoint.safetensors")) == "");
 }

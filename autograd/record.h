@@ -58,9 +58,9 @@ Tensor record(std::string_view op, Tensor y, const TensorList& inputs, F&& backw
   return std::move(outputs[0]);
 }
 
-// For an op of one's own with a floating result and no backward (the library has none): throws when an
-// input requires a gradient, so that none is lost silently. Ops with integer or bool results need
-// nothing.
+// For an op of one's own with a floating result and no backward (the library has none): throws when
+// an input requires a gradient, so that none is lost silently. Ops with integer or bool results
+// need nothing.
 Tensor record_without_backward(std::string_view op, Tensor y, const TensorList& inputs,
                                std::string_view reason);
 

@@ -18,18 +18,21 @@ std::string listed(const std::vector<std::string>& names, const NamedTensors& te
   return text;
 }
 
-// "model." where the names given are those wanted with that before them, as in a checkpoint; else "".
+// "model." where the names given are those wanted with that before them, as in a checkpoint; else
+// "". The longest such prefix: of a checkpoint's "ema." and "model.", the weights themselves.
 std::string common_prefix(const NamedTensors& given, const NamedTensors& own) {
-  if (own.empty()) return "";
+  std::string longest;
+  if (own.empty()) return longest;
   const std::string ending = "." + own.begin()->first;
   for (const auto& [name, tensor] : given) {
     if (!name.ends_with(ending)) continue;
     const std::string prefix = name.substr(0, name.size() - ending.size() + 1);
-    if (std::all_of(own.begin(), own.end(),
+    if (prefix.size() > longest.size() &&
+        std::all_of(own.begin(), own.end(),
                     [&](const auto& entry) { return given.contains(prefix + entry.first); }))
-      return prefix;
+      longest = prefix;
   }
-  return "";
+  return longest;
 }
 
 std::string advice_on_names(const NamedTensors& given, const NamedTensors& own,
@@ -40,8 +43,8 @@ std::string advice_on_names(const NamedTensors& given, const NamedTensors& own,
   const std::string prefix = common_prefix(given, own);
   if (prefix.empty()) return "pass a rename map";
   return fmt::format(
-      "all are there under '{}'; train::read_checkpoint(path).get(\"{}\") takes that "
-      "off",
+      "all are there with '{}' before them; of a checkpoint, "
+      "train::read_checkpoint(path).get(\"{}\") has them without",
       prefix, prefix.substr(0, prefix.size() - 1));
 }
 

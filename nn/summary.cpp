@@ -36,8 +36,8 @@ std::optional<Shape> input_shape(const Node& node, std::size_t i) {
 }
 
 // Inputs of attention's node, in the order of ops/attention.cpp: query, value [B, H, N, D], shifts
-// [M, H, D], log weight, inverse variance, bias, and the keys: one for each component, or one that all
-// share.
+// [M, H, D], log weight, inverse variance, bias, and the keys: one for each component, or one that
+// all share.
 void add_attention(const Node& node, ModuleCost& cost) {
   constexpr std::size_t kQuery = 0, kValue = 1, kShifts = 2, kFirstKey = 6;
   const std::optional<Shape> query = input_shape(node, kQuery), value = input_shape(node, kValue),

@@ -46,6 +46,7 @@ Tensor softmax_along(const char* name, bool log, const Tensor& input, int dim) {
 
 Tensor optional_view_owner(const Tensor& x) { return x.defined() ? x.contiguous() : x; }
 ConstView optional_view(const Tensor& x) { return x.defined() ? view_of(x) : ConstView{}; }
+
 }  // namespace
 
 Tensor softmax(const Tensor& x, int dim) { return softmax_along("softmax", false, x, dim); }

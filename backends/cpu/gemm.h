@@ -32,8 +32,8 @@ bool suits_packed_product(const PackedProduct& product);
 // neither on the strides nor on the number of threads.
 void packed_product(const PackedProduct& product);
 
-// C = op(A) op(B), or C += …, as gemm of blas.h, by whichever is faster: tiles of attention, and the
-// parts of a long inner dimension.
+// C = op(A) op(B), or C += …, as gemm of blas.h, by whichever is faster: tiles of attention, and
+// the parts of a long inner dimension.
 void multiply(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
               std::int64_t k, const float* a, std::int64_t lda, const float* b, std::int64_t ldb,
               Accumulate accumulate, float* c, std::int64_t ldc);

@@ -1,5 +1,5 @@
-// Integer arithmetic: results modulo 2^bits, as PyTorch's, where signed overflow would be undefined, and
-// the division that counts pieces.
+// Integer arithmetic: results modulo 2^bits, as PyTorch's, where signed overflow would be undefined,
+// and the division that counts pieces.
 #pragma once
 
 #include <cstdint>

@@ -103,8 +103,8 @@ void fold_batches(Problem<T>& p) {
 
 // --- How the work is cut ---
 
-// Nanoseconds that BLAS should have, to spend little of them on packing, which smaller panels repeat
-// more often.
+// Nanoseconds that leave BLAS little to pack, which smaller panels repeat more often; a packed
+// product that takes longer shares out its own parts.
 constexpr double kLongTaskTime = 1e6;
 constexpr double kManyTasks = 16, kMaxTasks = 64;
 constexpr std::int64_t kMinPanel = 64;

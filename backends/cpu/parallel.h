@@ -19,7 +19,7 @@ void set_num_threads(int count);  // throws Error unless 1 <= count <= 256
 
 namespace cpu_backend {
 
-// Nanoseconds of work in a chunk that hide the handing out of it.
+// Nanoseconds of work that make a chunk worth handing to a thread.
 inline constexpr double kTaskTime = 80e3;
 
 // A borrowed callable (begin, end): no allocation, valid during the call only.

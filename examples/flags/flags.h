@@ -1,5 +1,5 @@
-// What the programs' flags have in common: how --help looks, which of a repeated flag counts, and the
-// Errors of flags that are unknown, incomplete, no numbers or out of range.
+// What the programs' flags have in common: how --help looks, which of a repeated flag counts, and
+// the Errors of flags that are unknown, incomplete, no numbers or out of range.
 #pragma once
 
 #include <fmt/format.h>
@@ -50,15 +50,19 @@ inline void check_range(std::string_view flag, std::int64_t value, std::int64_t 
 // "" if `text` is a Number and nothing else, else why not.
 template <typename Number>
 std::string why_no_number(const std::string& text) {
-  std::conditional_t<std::is_integral_v<Number>, std::int64_t, double> value = 0;
+  Number value{};
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
-  constexpr std::string_view kind = std::is_integral_v<Number> ? "whole number" : "number";
-  if (error != std::errc{} || stop != end)
-    return fmt::format("not a {}; got {}; needed one", kind, keymix::in_quotes(text));
-  if (std::is_unsigned_v<Number> && value < 0)
-    return fmt::format("out of range; got {}; needed 0 or more", text);
-  return "";
+  if (error == std::errc{} && stop == end) return "";
+  std::int64_t negative = 0;
+  const bool below = std::is_unsigned_v<Number> && text.starts_with('-') &&
+                     std::from_chars(text.data(), end, negative).ptr == end;
+  if (below || (error == std::errc::result_out_of_range && stop == end))
+    return fmt::format("out of range; got {}; needed a number {}", text,
+                       std::is_unsigned_v<Number> ? "from 0 on" : "that its type can hold");
+  return fmt::format("not a {}; got {}; needed one",
+                     std::is_integral_v<Number> ? "whole number" : "number",
+                     keymix::in_quotes(text));
 }
 
 template <typename T>
@@ -95,9 +99,10 @@ inline void check_extras(const CLI::App& app) {
                 extras.empty() ? "" : extras.front());
 }
 
-// Reads the arguments. Throws Error when they are no good, and CLI::CallForHelp.
+// Reads the arguments. Throws Error when a value is missing or no good, and CLI::CallForHelp. Arguments
+// that `app` does not know are left for check_extras.
 inline void parse(CLI::App& app, const std::vector<std::string>& arguments) {
-  app.allow_extras();  // check_extras names them better
+  app.allow_extras();
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // as CLI11 wants
   } catch (const CLI::CallForHelp&) {
@@ -105,10 +110,11 @@ inline void parse(CLI::App& app, const std::vector<std::string>& arguments) {
   } catch (const CLI::ValidationError& error) {
     keymix::fail("{}", error.what());
   } catch (const CLI::ParseError& error) {
-    check_extras(app);  // a misspelt flag is the better reason for one that is missing
     const std::string text = error.what(), flag = text.substr(0, text.find_first_of(": "));
-    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr)
+    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+      check_extras(app);  // a misspelt flag is the better reason for one that is missing
       keymix::fail("{}: it is missing; needed {}", flag, type_of(app, flag));
+    }
     if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
       keymix::fail("{}: no value; needed {}", flag, type_of(app, flag));
     keymix::fail("flags: {}; needed values as --help has them", text);

@@ -80,7 +80,7 @@ void add_training_flags(CLI::App& app, Options& options) {
   model("--heads", options.model.heads, "attention heads", "N");
   model("--head-dim", options.model.head_dim, "features per head", "N");
   model("--components", options.model.components, "keys per head and position of a mixture", "N");
-  model("--features", options.model.features, "random features of performer", "N");
+  model("--features", options.model.features, "random features per head of performer", "N");
   model("--layers", options.model.layers, "blocks", "N");
   model("--width", options.model.width, "features per position", "N");
   model("--context", options.model.context, "characters it sees", "N");

@@ -92,22 +92,25 @@ train::TrainResult train(nn::LanguageModel& model, const Corpus& corpus,
 }
 
 Trained load_trained(const std::string& from) {
+  std::error_code unreadable;  // which is as good as absent
+  const auto exists = [&](const std::filesystem::path& path) {
+    return std::filesystem::exists(path, unreadable);
+  };
   const std::filesystem::path place(from), best = place / "best.safetensors";
-  std::string path = from;
-  const bool folder = std::filesystem::is_directory(place);
-  if (!std::filesystem::exists(folder ? place / "checkpoint.safetensors" : place) &&
-      !std::filesystem::exists(best))
+  const std::string last = (place / "checkpoint.safetensors").string();
+  const bool folder = std::filesystem::is_directory(place, unreadable);
+  const bool found =
+      folder ? exists(best) || exists(last) || exists(train::previous_checkpoint_path(last))
+             : exists(place);
+  if (!found)
     throw Error(fmt::format("--from: {} '{}'; needed the folder of a training, or a checkpoint",
                             folder ? "there is no checkpoint in" : "there is nothing at", from),
                 "language_model --text FILE trains a model");
-  train::Checkpoint checkpoint;
+  std::string path = folder ? best.string() : from;
   // A run that was interrupted before its first validation has no best weights yet.
-  if (folder && !std::filesystem::exists(best)) {
-    checkpoint = train::read_latest_checkpoint((place / "checkpoint.safetensors").string(), path);
-  } else {
-    if (folder) path = best.string();
-    checkpoint = train::read_checkpoint(path);
-  }
+  const train::Checkpoint checkpoint = folder && !exists(best)
+                                           ? train::read_latest_checkpoint(last, path)
+                                           : train::read_checkpoint(path);
   const ModelOptions options = ModelOptions::from_metadata(checkpoint.metadata);
   const auto characters = checkpoint.metadata.find("config.vocabulary");
   check(characters != checkpoint.metadata.end(), "checkpoint: '{}' has no vocabulary; needed one",

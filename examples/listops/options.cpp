@@ -108,7 +108,8 @@ void add_data_flags(CLI::App& app, Flags& flags) {
   generated("--train-examples", sizes.train, "distinct trees to train on");
   generated("--validation-examples", sizes.validation, "… to choose the best weights by");
   generated("--test-examples", sizes.test, "… to test those on");
-  generated("--min-length", trees.min_length, "shortest tree, in symbols");
+  generated("--min-length", trees.min_length, "shortest tree, in symbols")
+      ->default_str(fmt::format("{}, at most --max-length", trees.min_length));
   generated("--max-depth", trees.max_depth, "deepest tree");
   generated("--max-args", trees.max_args, "most arguments of a list");
   generated("--data-seed", flags.data_seed, "seed of the trees")->default_str("as --seed");

@@ -36,7 +36,7 @@ struct TrainOptions {
   std::int64_t batch = 64;
   std::int64_t warmup = 200;          // steps until lr is reached, of one linear cycle
   std::int64_t evaluate_every = 200;  // steps
-  double lr = 1e-3;                   // the greatest
+  double lr = 1e-3;                   // the highest
   double weight_decay = 0.01;
   double clip = 1.0;       // largest norm of all gradients together; 0: no limit
   std::uint64_t seed = 1;  // of initial weights, batches and dropout

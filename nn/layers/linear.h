@@ -14,8 +14,8 @@ struct LinearOptions {
   bool bias = true;
 };
 
-// Throws Error, starting with `layer`, unless x is [..., n] of weight's dtype, n being weight's last
-// dimension.
+// Throws Error, starting with `layer`, unless x is [..., n] of weight's dtype, n being the last
+// dimension of weight.
 void check_features(std::string_view layer, const Scope& scope, const Tensor& x,
                     const Tensor& weight);
 

@@ -32,8 +32,8 @@ struct Positions : Module {
 
   Positions(Scope scope, PositionsOptions options);
 
-  // x [batch, length, width] plus rows position, position + 1, … of the table. Throws Error when the
-  // sequence runs past max_length.
+  // x [batch, length, width] plus rows position, position + 1, … of the table. Throws Error when
+  // the sequence runs past max_length.
   Tensor operator()(const Tensor& x, std::int64_t position = 0);
 
   std::int64_t max_length() const { return max_length_; }

@@ -63,6 +63,11 @@ Checkpoint read_whole(const std::string& path) {
   return {.tensors = std::move(file.tensors), .metadata = std::move(file.metadata), .path = path};
 }
 
+std::string without_hint(const Error& error) {
+  const std::string text = error.what();
+  return text.substr(0, text.find("\n  hint: "));
+}
+
 void check_format(const Checkpoint& checkpoint) {
   const std::int64_t format = checkpoint.integer(kFormatKey);
   if (format != kCheckpointFormat)
@@ -154,7 +159,8 @@ Checkpoint read_latest_checkpoint(const std::string& path, std::string& used) {
     checkpoint = read_whole(path);
   } catch (const Error& error) {
     const std::string previous = previous_checkpoint_path(path);
-    if (!std::filesystem::exists(previous)) throw;
+    std::error_code unreadable;  // which is as good as absent
+    if (!std::filesystem::exists(previous, unreadable)) throw;
     try {
       checkpoint = read_whole(previous);
     } catch (const Error& other) {
@@ -162,7 +168,7 @@ Checkpoint read_latest_checkpoint(const std::string& path, std::string& used) {
           fmt::format("read_latest_checkpoint: neither '{}' nor the one before can be read; "
                       "needed one of them whole",
                       path),
-          fmt::format("{}; {}", error.what(), other.what()));
+          fmt::format("{}; {}", without_hint(error), without_hint(other)));
     }
     used = previous;
   }

@@ -47,9 +47,9 @@ Checkpoint read_checkpoint(const std::string& path);
 // Whether the file is a checkpoint with every byte as it was written, of whatever format.
 bool is_whole_checkpoint(const std::string& path);
 
-// As read_checkpoint; when the file is missing or damaged and there is a previous one, the previous
-// one, with `used` saying which. Throws Error when both are, with what is wrong with each, and when the
-// file is of another format.
+// As read_checkpoint; when the file is missing or damaged, the previous one, with `used` saying
+// which. Throws Error when there is none, or none that can be read either (with what is wrong with
+// each), and when the file is of another format.
 Checkpoint read_latest_checkpoint(const std::string& path, std::string& used);
 
 }  // namespace keymix::train

@@ -48,7 +48,7 @@ class ProgressBar {
 };
 
 std::int64_t display_width(std::string_view text);  // columns: one for each UTF-8 character
-std::string grouped(std::int64_t value);  // "20,000"
-std::string clock_text(double seconds);   // "0:19", "1:02:03"
+std::string grouped(std::int64_t value);            // "20,000"
+std::string clock_text(double seconds);             // "0:19", "1:02:03"
 
 }  // namespace keymix::train

@@ -282,12 +282,10 @@ TEST_CASE("safetensors: lying lengths, offsets and values are named", "[unit]") 
   CHECK(complaint(folder, "1234567") == "the file is cut short; got 7 bytes; needed at least 8");
   CHECK(complaint(folder, std::string("\x03\0\0\0\0\0\0\0{}", 10)) ==
         "the header's length is wrong; got 3 bytes; needed at most 2\n  hint: it is no safetensors "
-        "file, or its "
-        "end is missing");
+        "file, or its end is missing");
   CHECK(complaint(folder, std::string(8, '\xff') + "{}") ==
         "the header's length is wrong; got 18446744073709551615 bytes; needed at most 2\n  hint: "
-        "it is no "
-        "safetensors file, or its end is missing");
+        "it is no safetensors file, or its end is missing");
   // Only a file this large could have a header over the format's limit: a hole costs no disk.
   const std::string path = folder / "large";
   write_bytes(path, std::string("\x01\xe1\xf5\x05\0\0\0\0{", 9));
@@ -295,8 +293,7 @@ TEST_CASE("safetensors: lying lengths, offsets and values are named", "[unit]") 
   CHECK(message_of([&] { read_safetensors(path); }) ==
         "read_safetensors: '" + path +
             "': the header's length is wrong; got 100000001 bytes; needed at most 100000000\n  "
-            "hint: it is no "
-            "safetensors file, or its end is missing");
+            "hint: it is no safetensors file, or its end is missing");
 }
 
 TEST_CASE("safetensors: cut and damaged files give an Error or a valid tensor", "[unit]") {

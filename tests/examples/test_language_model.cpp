@@ -194,6 +194,11 @@ TEST_CASE("language_model: trains, writes, evaluates", "[unit]") {
   std::filesystem::copy(folder / "run/checkpoint.safetensors",
                         folder / "early/checkpoint.safetensors");
   CHECK(run_program(folder, "generate --from early --prompt 'to be' --length 3").status == 0);
+  std::filesystem::rename(folder / "early/checkpoint.safetensors",
+                          folder / "early/checkpoint.safetensors.previous");
+  CHECK(run_program(folder, "generate --from early --length 3").status == 0);
+  CHECK(run_program(folder, "generate --from " + std::string(300, 'x'))
+            .err.starts_with("error: --from: there is nothing at 'xxx"));
   CHECK(run_program(folder, "generate --from nowhere").err ==
         "error: --from: there is nothing at 'nowhere'; needed the folder of a training, or a "
         "checkpoint\n  hint: language_model --text FILE trains a model\n");

@@ -229,12 +229,20 @@ TEST_CASE("listops program: wrong flags are named", "[unit]") {
       {{"--heads", "two"}, "--heads: not a whole number; got 'two'; needed one"},
       {{"--heads", "2.5"}, "--heads: not a whole number; got '2.5'; needed one"},
       {{"--lr", "0,1"}, "--lr: not a number; got '0,1'; needed one"},
-      {{"--seed", "-1"}, "--seed: out of range; got -1; needed 0 or more"},
+      {{"--seed", "-1"}, "--seed: out of range; got -1; needed a number from 0 on"},
+      {{"--seed", "99999999999999999999"},
+       "--seed: out of range; got 99999999999999999999; needed a number from 0 on"},
+      {{"--threads", "5000000000"},
+       "--threads: out of range; got 5000000000; needed a number that its type can hold"},
+      {{"--lr", "1e-400"},
+       "--lr: out of range; got 1e-400; needed a number that its type can hold"},
+      {{"--heads", "4", "--setting"}, "--setting: no value; needed NAME"},
       {{"--data-seed", "x"}, "--data-seed: not a whole number; got 'x'; needed one"},
       {{"--steps"}, "--steps: no value; needed N"},
       {{"--setting"}, "--setting: no value; needed NAME"},
   };
   for (const Case& test : cases) CHECK(error_of(test.arguments) == test.message);
+  CHECK(parse_options({"--max-length", "4"}).data.setting.trees.min_length == 4);
 }
 
 TEST_CASE("listops program: help names every flag and its default", "[unit]") {

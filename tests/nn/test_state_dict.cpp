@@ -51,8 +51,7 @@ TEST_CASE("load_state_dict casts, renames and reports", "[unit]") {
   CHECK(text ==
         "load_state_dict: the names do not match; got 4 names, among them 3 of the 4 that are "
         "needed; missing 'up.bias' [3]; unexpected 'first.offset' [3]\n  hint: pass a rename map, "
-        "or {.strict = false} to load the 3 that "
-        "match");
+        "or {.strict = false} to load the 3 that match");
   const nn::LoadReport report = other.load_state_dict(state, {.strict = false});
   CHECK(report.missing == std::vector<std::string>{"up.bias"});
   CHECK(report.unexpected == std::vector<std::string>{"first.offset"});

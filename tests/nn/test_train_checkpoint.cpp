@@ -61,14 +61,17 @@ TEST_CASE("the checkpoint before is kept, and used when the last is damaged", "[
   CHECK(used == previous);
   std::filesystem::remove(path);
   CHECK(train::read_latest_checkpoint(path, used).integer("step") == 2);
-  write_bytes(path, "");
+  write_bytes(path, std::string(20, 'x'));  // an error with a hint of its own
   write_bytes(previous, "");
-  CHECK(message_of([&] {
-          train::read_latest_checkpoint(path, used);
-        }) == "read_latest_checkpoint: neither '" + path + "' nor the one before can be read; needed "
-              "one of them whole\n  hint: read_safetensors: '" + path + "': the file is cut short; got "
-              "0 bytes; needed at least 8; read_safetensors: '" + previous + "': the file is cut "
-              "short; got 0 bytes; needed at least 8");
+  CHECK(message_of([&] { train::read_latest_checkpoint(path, used); }) ==
+        "read_latest_checkpoint: neither '" + path +
+            "' nor the one before can be read; needed one of them whole\n  hint: read_safetensors: "
+            "'" +
+            path +
+            "': the header's length is wrong; got 8680820740569200760 bytes; needed at most 12; "
+            "read_safetensors: '" +
+            previous + "': the file is cut short; got 0 bytes; needed at least 8");
+  write_bytes(path, "");
   std::filesystem::remove(previous);
   CHECK(message_of([&] {
           train::read_latest_checkpoint(path, used);

@@ -38,8 +38,8 @@ struct ForwardBuffers {
 
 // out_i / sum_i and L_i. A row that saw no key gets 0 and -inf.
 template <typename T>
-void finish_rows(const AttentionForwardArgs& args, const AttentionProblem<T>& p,
-                 const TilePosition& at, bool any, const ForwardBuffers<T>& buffers) {
+void normalize_rows(const AttentionForwardArgs& args, const AttentionProblem<T>& p,
+                    const TilePosition& at, bool any, const ForwardBuffers<T>& buffers) {
   const MutView& saved = args.logsumexp;
   const HeadRows<T> out = head_rows<T>(args.out, at.b, at.h);
   T* logsumexp =
@@ -80,7 +80,7 @@ void forward_rows(const AttentionForwardArgs& args, const AttentionProblem<T>& p
              value.row(at.j0), value.ld, first ? Accumulate::no : Accumulate::yes, out.row(at.i0),
              out.ld);
   }
-  finish_rows(args, p, at, visible > 0, buffers);
+  normalize_rows(args, p, at, visible > 0, buffers);
 }
 
 template <typename T>

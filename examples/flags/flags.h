@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,8 +59,11 @@ std::string why_no_number(const std::string& text) {
   const bool below = std::is_unsigned_v<Number> && text.starts_with('-') &&
                      std::from_chars(text.data(), end, negative).ptr == end;
   if (below || (error == std::errc::result_out_of_range && stop == end))
-    return fmt::format("out of range; got {}; needed a number {}", text,
-                       std::is_unsigned_v<Number> ? "from 0 on" : "that its type can hold");
+    return fmt::format("out of range; got {}; needed {}", text,
+                       std::is_integral_v<Number>
+                           ? fmt::format("{} to {}", std::numeric_limits<Number>::min(),
+                                         std::numeric_limits<Number>::max())
+                           : "a number that a double can hold");
   return fmt::format("not a {}; got {}; needed one",
                      std::is_integral_v<Number> ? "whole number" : "number",
                      keymix::in_quotes(text));
@@ -74,15 +78,22 @@ struct NumberOf<std::optional<T>> {
   using type = T;
 };
 
-// A flag with a value; `type` is the word for it in --help.
-template <typename T>
-CLI::Option* add(CLI::App& app, const char* group, const char* flag, T& value, const char* what,
-                 const char* type) {
-  CLI::Option* option = app.add_option(flag, value, what)->type_name(type)->group(group);
-  using Number = typename NumberOf<T>::type;
-  if constexpr (std::is_arithmetic_v<Number>) option->check(why_no_number<Number>);
-  return option;
-}
+// Adds flags with a value to one group of --help, where `type` is the word for the value.
+//
+//   const flags::Adder add{app, "Training"};
+//   add("--steps", options.steps, "training steps", "N");
+struct Adder {
+  CLI::App& app;
+  const char* group;
+
+  template <typename T>
+  CLI::Option* operator()(const char* flag, T& value, const char* what, const char* type) const {
+    CLI::Option* option = app.add_option(flag, value, what)->type_name(type)->group(group);
+    using Number = typename NumberOf<T>::type;
+    if constexpr (std::is_arithmetic_v<Number>) option->check(why_no_number<Number>);
+    return option;
+  }
+};
 
 // What --help calls the value of a flag of the program, or of the subcommand that was asked for.
 inline std::string type_of(const CLI::App& app, const std::string& flag) {
@@ -99,10 +110,11 @@ inline void check_extras(const CLI::App& app) {
                 extras.empty() ? "" : extras.front());
 }
 
-// Reads the arguments. Throws Error when a value is missing or no good, and CLI::CallForHelp. Arguments
-// that `app` does not know are left for check_extras.
+// Reads the arguments. Throws Error when a value is missing or no good, and CLI::CallForHelp. What
+// the program and its subcommands do not know is left for check_extras.
 inline void parse(CLI::App& app, const std::vector<std::string>& arguments) {
   app.allow_extras();
+  for (CLI::App* sub : app.get_subcommands([](CLI::App*) { return true; })) sub->allow_extras();
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // as CLI11 wants
   } catch (const CLI::CallForHelp&) {

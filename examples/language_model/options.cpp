@@ -64,18 +64,8 @@ void check_training(const TrainOptions& training) {
                   flag, value);
 }
 
-struct Adder {
-  CLI::App& app;
-  std::string group;
-
-  template <typename T>
-  CLI::Option* operator()(const char* flag, T& value, const char* what, const char* type) const {
-    return flags::add(app, group.c_str(), flag, value, what, type);
-  }
-};
-
 void add_training_flags(CLI::App& app, Options& options) {
-  const Adder model{app, "Model"};
+  const flags::Adder model{app, "Model"};
   model("--attention", options.model.attention, "softmax, mgk, smgk or performer", "NAME");
   model("--heads", options.model.heads, "attention heads", "N");
   model("--head-dim", options.model.head_dim, "features per head", "N");
@@ -88,7 +78,7 @@ void add_training_flags(CLI::App& app, Options& options) {
   app.add_flag("--rotary", options.model.rotary, "rotary positions instead of learned ones")
       ->group("Model");
   TrainOptions& training = options.training;
-  const Adder train{app, "Training"};
+  const flags::Adder train{app, "Training"};
   train("--text", training.text, "the text to learn, UTF-8; its last tenth is for validation",
         "FILE");
   train("--steps", training.steps, "training steps", "N");
@@ -103,7 +93,7 @@ void add_training_flags(CLI::App& app, Options& options) {
   train("--evaluate-every", training.evaluate_every, "steps between evaluations and checkpoints",
         "N");
   train("--seed", training.seed, "of weights and windows", "N");
-  const Adder run{app, "Run"};
+  const flags::Adder run{app, "Run"};
   run("--out", training.out, "folder for checkpoints, metrics and curves", "FOLDER");
   app.add_flag("--resume", training.resume, "go on from the checkpoint in --out")->group("Run");
   app.add_flag("--overwrite", training.overwrite, "begin anew where --out has a checkpoint")
@@ -112,7 +102,7 @@ void add_training_flags(CLI::App& app, Options& options) {
 }
 
 void add_generation_flags(CLI::App& app, Options& options) {
-  const Adder add{app, "Generation"};
+  const flags::Adder add{app, "Generation"};
   add("--from", options.from, "folder of a training, or a checkpoint", "PATH")->required();
   add("--prompt", options.prompt, "text to go on from", "TEXT")->default_str("a line break");
   add("--length", options.generation.length, "characters to write", "N");
@@ -201,12 +191,9 @@ Options parse_options(const std::vector<std::string>& arguments) {
   app.add_flag("--version", version, "print the version and end")->group("Run");
   CLI::App* generate = app.add_subcommand("generate", "write text with a trained model");
   CLI::App* evaluate = app.add_subcommand("evaluate", "the loss of a trained model on a text");
-  for (CLI::App* sub : {generate, evaluate}) {
-    flags::set_style(*sub);
-    sub->allow_extras();
-  }
+  for (CLI::App* sub : {generate, evaluate}) flags::set_style(*sub);
   add_generation_flags(*generate, options);
-  const Adder add{*evaluate, "Evaluation"};
+  const flags::Adder add{*evaluate, "Evaluation"};
   add("--from", options.from, "folder of a training, or a checkpoint", "PATH")->required();
   add("--text", options.training.text, "the text; its last tenth is evaluated", "FILE")->required();
   add("--threads", options.threads, "threads", "N");

@@ -84,9 +84,7 @@ std::size_t choice(std::string_view flag, const std::string& word,
 
 void add_data_flags(CLI::App& app, Flags& flags) {
   DataOptions& data = flags.options.data;
-  const auto add = [&](const char* name, auto& value, const char* what, const char* type) {
-    return ::flags::add(app, "Data", name, value, what, type);
-  };
+  const ::flags::Adder add{app, "Data"};
   add("--setting", flags.setting,
       "short, or lra: the Long Range Arena's; the defaults below are its", "NAME");
   add("--data", data.folder, "read basic_train.tsv, basic_val.tsv and basic_test.tsv from a folder",
@@ -100,26 +98,22 @@ void add_data_flags(CLI::App& app, Flags& flags) {
       ->group("Data");
   app.add_flag("--no-verify", flags.no_verify, "do not check the labels in files")->group("Data");
   add("--write-data", flags.options.write_data, "write the trees to a folder, and end", "FOLDER");
-  const auto generated = [&](const char* name, auto& value, const char* what) {
-    return ::flags::add(app, "Generated data", name, value, what, "N");
-  };
+  const ::flags::Adder generated{app, "Generated data"};
   TreeOptions& trees = data.setting.trees;
   SplitSizes& sizes = data.setting.sizes;
-  generated("--train-examples", sizes.train, "distinct trees to train on");
-  generated("--validation-examples", sizes.validation, "… to choose the best weights by");
-  generated("--test-examples", sizes.test, "… to test those on");
-  generated("--min-length", trees.min_length, "shortest tree, in symbols")
+  generated("--train-examples", sizes.train, "distinct trees to train on", "N");
+  generated("--validation-examples", sizes.validation, "… to choose the best weights by", "N");
+  generated("--test-examples", sizes.test, "… to test those on", "N");
+  generated("--min-length", trees.min_length, "shortest tree, in symbols", "N")
       ->default_str(fmt::format("{}, at most --max-length", trees.min_length));
-  generated("--max-depth", trees.max_depth, "deepest tree");
-  generated("--max-args", trees.max_args, "most arguments of a list");
-  generated("--data-seed", flags.data_seed, "seed of the trees")->default_str("as --seed");
+  generated("--max-depth", trees.max_depth, "deepest tree", "N");
+  generated("--max-args", trees.max_args, "most arguments of a list", "N");
+  generated("--data-seed", flags.data_seed, "seed of the trees", "N")->default_str("as --seed");
 }
 
 void add_model_flags(CLI::App& app, Flags& flags) {
   nn::ClassifierOptions& classifier = flags.classifier;
-  const auto add = [&](const char* name, auto& value, const char* what, const char* type) {
-    return ::flags::add(app, "Model", name, value, what, type);
-  };
+  const ::flags::Adder add{app, "Model"};
   add("--attention", flags.attention, "softmax, mgk, smgk, performer or all; may be repeated",
       "NAME")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
@@ -146,9 +140,7 @@ void add_model_flags(CLI::App& app, Flags& flags) {
 void add_training_flags(CLI::App& app, Flags& flags) {
   Options& options = flags.options;
   TrainOptions& training = options.training;
-  const auto add = [&](const char* name, auto& value, const char* what, const char* type) {
-    return ::flags::add(app, "Training", name, value, what, type);
-  };
+  const ::flags::Adder add{app, "Training"};
   add("--steps", training.steps, "training steps", "N");
   add("--batch", training.batch, "trees per step", "N");
   add("--lr", training.lr, "highest learning rate (AdamW, one linear cycle)", "RATE");
@@ -158,9 +150,7 @@ void add_training_flags(CLI::App& app, Flags& flags) {
   add("--clip", training.clip, "largest norm of the gradients; 0: no limit", "NORM");
   add("--evaluate-every", training.evaluate_every, "steps between evaluations", "N");
   add("--seed", training.seed, "seed of weights, batches, dropout and trees", "N");
-  const auto run = [&](const char* name, auto& value, const char* what, const char* type) {
-    return ::flags::add(app, "Run", name, value, what, type);
-  };
+  const ::flags::Adder run{app, "Run"};
   run("--threads", options.threads, "CPU threads; the results do not depend on it", "N");
   run("--out", options.out, "where metrics and curves go", "FOLDER");
   app.add_flag("--version", flags.version, "print the version and end")->group("Run");

@@ -119,8 +119,7 @@ Section state_section() {
            "load_state_dict: the names do not match; got 3 names, among them 0 of the 2 that are "
            "needed; missing 'bias' [3], 'weight' [3, 2]; unexpected 'model.bias' [3], "
            "'model.weight' [3, 2], 'step' []\n  hint: all are there with 'model.' before them; of "
-           "a "
-           "checkpoint, train::read_checkpoint(path).get(\"model\") has them without"},
+           "a checkpoint, train::read_checkpoint(path).get(\"model\") has them without"},
           {MISUSE(nn::Linear layer(Generator(1), {.in = 2, .out = 3});
                   layer.load_state_dict({{"weight", ones({2, 3})}, {"bias", ones({3})}})),
            "load_state_dict: 'weight' has another shape; got [2, 3]; needed [3, 2]"},

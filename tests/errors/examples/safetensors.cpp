@@ -20,6 +20,11 @@ Example header(const std::string& text, std::size_t data, const std::string& mes
                  safetensors_of(text, std::string(data, '\x02')), message);
 }
 
+Example malformed(const std::string& text, std::size_t data, const std::string& complaint) {
+  return header(text, data,
+                "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; " + complaint);
+}
+
 Section header_section() {
   const std::string start = R"({"a":{"dtype":"U8","shape":)";
   return {
@@ -37,54 +42,32 @@ Section header_section() {
           reading("the header has a NUL byte", safetensors_of(std::string("{}\0", 3)),
                   "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it "
                   "contains a NUL byte; needed text"),
-          header("[]", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it does "
-                 "not start with '{'; needed a JSON object"),
-          header(R"({"a":)", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; it is not "
-                 "valid JSON at byte 6; needed a JSON object"),
-          header(R"({"a":1})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                 "of 'a' is a number; needed an object"),
-          header(R"({"a":-1})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                 "of 'a' is a negative number; needed an object"),
-          header(R"({"a":1.5})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                 "of 'a' is a number that is no whole 64-bit one; needed an object"),
-          header(R"({"a":null})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                 "of 'a' is null; needed an object"),
-          header(R"({"a":true})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                 "of 'a' is a bool; needed an object"),
-          header(R"({"a":"x"})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                 "of 'a' is a string; needed an object"),
-          header(R"({"a":[]})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the value "
-                 "of 'a' is a list; needed an object"),
-          header(R"({"__metadata__":{"epoch":{}}})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the "
-                 "metadata 'epoch' is an object; needed a string"),
-          header(R"({"__metadata__":{"epoch":3}})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the "
-                 "metadata 'epoch' is a number; needed a string"),
-          header(start + R"("2"}})", 2,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                 "'a' has a string in its shape; needed a list of whole numbers"),
-          header(start + "[1,1,1,1,1,1,1,1,1]}}", 1,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                 "'a' has too many dimensions; needed at most 8"),
-          header(R"({"a":{"dtype":"U8"}})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                 "'a' lacks its dtype, its shape or its two data_offsets; needed all of them"),
-          header(R"({"a":{"dtype":"U8","colour":"red"}})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; tensor "
-                 "'a' has an unknown field 'colour'; needed dtype, shape and data_offsets"),
-          header(R"({"a":{"dtype":"U8","dtype":"U8"}})", 0,
-                 "read_safetensors: 'FOLDER/x.safetensors': the header is malformed; the key "
-                 "'dtype' appears twice; needed every key once"),
+          malformed("[]", 0, "it does not start with '{'; needed a JSON object"),
+          malformed(R"({"a":)", 0, "it is not valid JSON at byte 6; needed a JSON object"),
+          malformed(R"({"a":1})", 0, "the value of 'a' is a number; needed an object"),
+          malformed(R"({"a":-1})", 0, "the value of 'a' is a negative number; needed an object"),
+          malformed(R"({"a":1.5})", 0,
+                    "the value of 'a' is a number that is no whole 64-bit one; needed an object"),
+          malformed(R"({"a":null})", 0, "the value of 'a' is null; needed an object"),
+          malformed(R"({"a":true})", 0, "the value of 'a' is a bool; needed an object"),
+          malformed(R"({"a":"x"})", 0, "the value of 'a' is a string; needed an object"),
+          malformed(R"({"a":[]})", 0, "the value of 'a' is a list; needed an object"),
+          malformed(R"({"__metadata__":{"epoch":{}}})", 0,
+                    "the metadata 'epoch' is an object; needed a string"),
+          malformed(R"({"__metadata__":{"epoch":3}})", 0,
+                    "the metadata 'epoch' is a number; needed a string"),
+          malformed(start + R"("2"}})", 2,
+                    "tensor 'a' has a string in its shape; needed a list of whole numbers"),
+          malformed(start + "[1,1,1,1,1,1,1,1,1]}}", 1,
+                    "tensor 'a' has too many dimensions; needed at most 8"),
+          malformed(
+              R"({"a":{"dtype":"U8"}})", 0,
+              "tensor 'a' lacks its dtype, its shape or its two data_offsets; needed all of them"),
+          malformed(
+              R"({"a":{"dtype":"U8","colour":"red"}})", 0,
+              "tensor 'a' has an unknown field 'colour'; needed dtype, shape and data_offsets"),
+          malformed(R"({"a":{"dtype":"U8","dtype":"U8"}})", 0,
+                    "the key 'dtype' appears twice; needed every key once"),
       }};
 }
 

@@ -159,11 +159,11 @@ Section checkpoint_section() {
            "version reads\n  hint: it was written by keymix 7.1.0"},
           {MISUSE(write_safetensors(folder / "c", {}); write_safetensors(folder / "c.previous", {});
                   std::string used; train::read_latest_checkpoint(folder / "c", used)),
-               "read_latest_checkpoint: neither 'FOLDER/c' nor the one before can be read; needed "
-               "one of them whole\n  hint: read_checkpoint: 'FOLDER/c' is not a checkpoint; it has "
-               "no checksum; needed a file of write_checkpoint; read_checkpoint: "
-               "'FOLDER/c.previous' is not a checkpoint; it has no checksum; needed a file of "
-               "write_checkpoint"},
+           "read_latest_checkpoint: neither 'FOLDER/c' nor the one before can be read; needed "
+           "one of them whole\n  hint: read_checkpoint: 'FOLDER/c' is not a checkpoint; it has "
+           "no checksum; needed a file of write_checkpoint; read_checkpoint: "
+           "'FOLDER/c.previous' is not a checkpoint; it has no checksum; needed a file of "
+           "write_checkpoint"},
           {MISUSE(write_checkpoint(folder / "c", {});
                   read_checkpoint(folder / "c").integer("step")),
            "checkpoint 'FOLDER/c': it has no 'step'; needed one"},

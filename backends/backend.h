@@ -274,7 +274,7 @@ struct MaskView {
   ConstView bias;  // [B or 1, H or 1, Nq or 1, Nk] as strides of 0, or absent; added to the scores
 };
 
-//   void set_inputs(AttentionArgs& args, const AttentionInputs& in) {
+//   void set_inputs(AttentionArgs& args, const AttentionOperands& in) {
 //     args.query = view_of(in.query), args.value = view_of(in.value), args.score = in.score;
 //     for (const Tensor& key : in.keys) args.keys.push_back(view_of(key));
 //     args.log_weight = broadcast_view(in.log_weight, {heads, components, nk});

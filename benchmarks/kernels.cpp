@@ -30,7 +30,7 @@ void attention_step(benchmark::State& state) {
   const std::int64_t components = state.range(4);
   Generator rng(1);
   const TensorOptions leaf{.requires_grad = true};
-  AttentionInputs inputs{.query = randn({batch, heads, length, width}, rng, leaf)};
+  AttentionOperands inputs{.query = randn({batch, heads, length, width}, rng, leaf)};
   for (std::int64_t r = 0; r < std::max<std::int64_t>(components, 1); ++r)
     inputs.keys.push_back(randn({batch, heads, length, width}, rng, leaf));
   inputs.value = randn({batch, heads, length, width}, rng, leaf);

@@ -8,6 +8,7 @@
 
 #include <fmt/core.h>
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 
@@ -20,10 +21,17 @@ namespace keymix {
 //   }
 class Error : public std::runtime_error {
  public:
-  explicit Error(const std::string& message) : std::runtime_error(message) {}
+  explicit Error(const std::string& message) : Error(message, {}) {}
   // An empty hint is none.
   Error(const std::string& message, const std::string& hint)
-      : std::runtime_error(hint.empty() ? message : message + "\n  hint: " + hint) {}
+      : std::runtime_error(hint.empty() ? message : message + "\n  hint: " + hint),
+        message_length_(message.size()) {}
+
+  // what() without its hint: for an error whose text becomes part of another's.
+  std::string message() const { return {what(), message_length_}; }
+
+ private:
+  std::size_t message_length_;
 };
 
 namespace detail {

@@ -14,7 +14,7 @@ struct Sizes {
   std::int64_t batch, heads, key_heads, queries, keys, width, value_width, components;
 };
 
-Sizes checked_sizes(const AttentionInputs& in) {
+Sizes checked_sizes(const AttentionOperands& in) {
   check(in.query.defined() && in.value.defined() && !in.keys.empty(),
         "attention: an input is missing; got an undefined query or value, or no keys; needed all "
         "three");
@@ -62,13 +62,13 @@ Sizes checked_sizes(const AttentionInputs& in) {
 
 // Everything that may want a gradient, in the order of the node's inputs: query, value, shifts,
 // log_weight, inverse_variance, bias, keys…
-TensorList differentiable(const AttentionInputs& in) {
+TensorList differentiable(const AttentionOperands& in) {
   TensorList list{in.query, in.value, in.shifts, in.log_weight, in.inverse_variance, in.mask.bias};
   list.insert(list.end(), in.keys.begin(), in.keys.end());
   return list;
 }
 
-AttentionInputs with_tensors(AttentionInputs in, const TensorList& list) {
+AttentionOperands with_tensors(AttentionOperands in, const TensorList& list) {
   in.query = list[0];
   in.value = list[1];
   in.shifts = list[2];
@@ -79,7 +79,7 @@ AttentionInputs with_tensors(AttentionInputs in, const TensorList& list) {
   return in;
 }
 
-void check_types(const AttentionInputs& in) {
+void check_types(const AttentionOperands& in) {
   detail::check_floating("attention", "query", in.query);
   for (const Tensor& tensor : differentiable(in))
     check(!tensor.defined() || tensor.dtype() == in.query.dtype(),
@@ -91,7 +91,7 @@ void check_types(const AttentionInputs& in) {
 }
 
 // Defaults filled in, and rows contiguous as the kernels want them.
-AttentionInputs completed(AttentionInputs in, const Sizes& n) {
+AttentionOperands completed(AttentionOperands in, const Sizes& n) {
   const TensorOptions like{in.query.dtype(), in.query.device()};
   if (!in.log_weight.defined()) in.log_weight = zeros({1, n.components, 1}, like);
   if (!in.inverse_variance.defined())
@@ -104,7 +104,7 @@ AttentionInputs completed(AttentionInputs in, const Sizes& n) {
   return in;
 }
 
-void fill_args(AttentionArgs& args, const AttentionInputs& in, const Sizes& n) {
+void fill_args(AttentionArgs& args, const AttentionOperands& in, const Sizes& n) {
   args.query = view_of(in.query);
   for (const Tensor& key : in.keys) args.keys.push_back(view_of(key));
   if (in.shifts.defined())
@@ -122,7 +122,7 @@ void fill_args(AttentionArgs& args, const AttentionInputs& in, const Sizes& n) {
 }
 
 // The fused backward; an empty list when the backend declines.
-TensorList fused_backward(const AttentionInputs& in, const Tensor& out, const Tensor& logsumexp,
+TensorList fused_backward(const AttentionOperands& in, const Tensor& out, const Tensor& logsumexp,
                           const Tensor& cotangent, const Needs& needs) {
   const Sizes n = checked_sizes(in);
   AttentionBackwardArgs args;
@@ -163,7 +163,7 @@ TensorList fused_backward(const AttentionInputs& in, const Tensor& out, const Te
 }
 
 // The logsumexp with a node that refuses to be differentiated: a gradient is never lost silently.
-Tensor for_inspection(const Tensor& logsumexp, const AttentionInputs& in) {
+Tensor for_inspection(const Tensor& logsumexp, const AttentionOperands& in) {
   TensorList inspected{logsumexp.detach()};
   autograd::attach("attention.logsumexp", inspected, differentiable(in),
                    [](const TensorList&, const Needs&) -> TensorList {
@@ -177,18 +177,19 @@ Tensor for_inspection(const Tensor& logsumexp, const AttentionInputs& in) {
 
 }  // namespace
 
-AttentionResult attention(const AttentionInputs& inputs) {
-  const Sizes n = checked_sizes(inputs);
-  check_types(inputs);
-  check_mask("attention", inputs.mask, n.batch, n.heads, n.queries, n.keys, inputs.query.device());
-  if (is_half(inputs.query.dtype())) {  // scores are accumulated in float32
-    TensorList wide = differentiable(inputs);
+AttentionResult attention(const AttentionOperands& operands) {
+  const Sizes n = checked_sizes(operands);
+  check_types(operands);
+  check_mask("attention", operands.mask, n.batch, n.heads, n.queries, n.keys,
+             operands.query.device());
+  if (is_half(operands.query.dtype())) {  // scores are accumulated in float32
+    TensorList wide = differentiable(operands);
     for (Tensor& tensor : wide)
       if (tensor.defined()) tensor = tensor.to(float32);
-    const AttentionResult result = attention(with_tensors(inputs, wide));
-    return {result.out.to(inputs.query.dtype()), result.logsumexp};
+    const AttentionResult result = attention(with_tensors(operands, wide));
+    return {result.out.to(operands.query.dtype()), result.logsumexp};
   }
-  const AttentionInputs in = completed(inputs, n);
+  const AttentionOperands in = completed(operands, n);
   AttentionForwardArgs args;
   fill_args(args, in, n);
   Tensor out = detail::allocate_in_order_of("attention", in.query,
@@ -204,13 +205,13 @@ AttentionResult attention(const AttentionInputs& inputs) {
   }
   std::vector<SavedTensor> saved;
   for (const Tensor& tensor : differentiable(in)) saved.emplace_back(tensor);
-  AttentionInputs rest = with_tensors(
+  AttentionOperands rest = with_tensors(
       in, TensorList(differentiable(in).size()));  // mask, mode, dropout: no tensors twice
   const auto backward = [rest, saved, saved_out = SavedTensor::output(out),
                          logsumexp = logsumexp.detach()](const Tensor& dout, const Needs& needs) {
     TensorList tensors;
     for (const SavedTensor& tensor : saved) tensors.push_back(tensor.get());
-    const AttentionInputs in_again = with_tensors(rest, tensors);
+    const AttentionOperands in_again = with_tensors(rest, tensors);
     if (!grad_enabled()) {
       TensorList gradients = fused_backward(in_again, saved_out.get(), logsumexp, dout, needs);
       if (!gradients.empty()) return gradients;

@@ -22,9 +22,9 @@
 
 namespace keymix {
 
-//   const AttentionInputs softmax{.query = q, .keys = {k}, .value = v, .mask = {.causal = true}};
+//   const AttentionOperands softmax{.query = q, .keys = {k}, .value = v, .mask = {.causal = true}};
 //   Tensor out = attention(softmax).out;
-struct AttentionInputs {
+struct AttentionOperands {
   Tensor query = {};     // [B, H, Nq, D]
   TensorList keys = {};  // M tensors [B, Hk, Nk, D]; or one, with `shifts`
   Tensor shifts =
@@ -48,8 +48,8 @@ struct AttentionResult {
   Tensor logsumexp;
 };
 
-// All floating inputs have one dtype and one device. Differentiable in query, keys, shifts, value,
+// All floating operands have one dtype and one device. Differentiable in query, keys, shifts, value,
 // log_weight, inverse_variance and mask.bias; twice through the composite.
-AttentionResult attention(const AttentionInputs& inputs);
+AttentionResult attention(const AttentionOperands& operands);
 
 }  // namespace keymix

@@ -20,7 +20,7 @@ Tensor swiglu(const Tensor& gate, const Tensor& up);
 Tensor rotary(const Tensor& x, std::int64_t position, RotaryOptions options);
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, CrossEntropyOptions options);
 Tensor dropout(const Tensor& x, double p, PhiloxState random);
-AttentionResult attention(const AttentionInputs& inputs);
+AttentionResult attention(const AttentionOperands& operands);
 
 // How often an op fell back to its composite in this process, by op: slowness must not be silent.
 // KEYMIX_DEBUG=1 logs the first time.

@@ -45,7 +45,7 @@ Tensor dropout_multipliers(const AttentionDropout& dropout, const Shape& shape,
 
 // Score of component r without its log weight, [B, H, Nq, Nk]. For gaussian scores the row's common
 // term -alpha_0/2 ||q||^2 is left out (it cancels in the softmax); other variances keep the rest.
-Tensor component_score(const AttentionInputs& in, std::int64_t r) {
+Tensor component_score(const AttentionOperands& in, std::int64_t r) {
   const std::int64_t heads = in.query.size(1);
   Tensor key = for_all_heads(in.keys[in.shifts.defined() ? 0 : static_cast<std::size_t>(r)], heads);
   if (in.shifts.defined()) key = key - in.shifts[r].unsqueeze(1);
@@ -60,7 +60,7 @@ Tensor component_score(const AttentionInputs& in, std::int64_t r) {
 
 }  // namespace
 
-AttentionResult attention(const AttentionInputs& in) {
+AttentionResult attention(const AttentionOperands& in) {
   const std::int64_t components = in.log_weight.size(1);
   TensorList scores;
   for (std::int64_t r = 0; r < components; ++r) {

@@ -110,7 +110,7 @@ Dataset read_file(const std::string& path, const ReadOptions& options) {
       dataset.push_back(parse_line(line, tree_first, options, where));
     } catch (const keymix::Error& error) {
       if (!cut_off) throw;
-      throw keymix::Error(error.what(), "the last line has no line end: is the file cut off?");
+      throw keymix::Error(error.message(), "the last line has no line end: is the file cut off?");
     }
   }
   keymix::check(!dataset.empty(),

@@ -92,10 +92,10 @@ int main() {
   Tensor nothing = matmul(mixture_weights(far, keys), v), nearest = mixture_attention(far, keys);
   fmt::print("far away, densities: {}\n", nothing[0][0][0].slice(0, 0, 3));
   fmt::print("far away, log domain: {}\n", nearest[0][0][0].slice(0, 0, 3));
-  AttentionInputs inputs{.query = q, .keys = {keys[0], keys[1]}, .value = v};
-  inputs.score = ScoreKind::gaussian;
-  inputs.log_weight = log_pi.reshape({1, M, 1});  // [H or 1, M, Nk or 1]
-  fmt::print("library: mixture agrees: {}\n", close(attention(inputs).out, mixture));
+  AttentionOperands operands{.query = q, .keys = {keys[0], keys[1]}, .value = v};
+  operands.score = ScoreKind::gaussian;
+  operands.log_weight = log_pi.reshape({1, M, 1});  // [H or 1, M, Nk or 1]
+  fmt::print("library: mixture agrees: {}\n", close(attention(operands).out, mixture));
 
   // --- 5. Softmax attention over M N keys with tied values ---
   //
@@ -119,8 +119,8 @@ int main() {
   fmt::print("share of the components {}\n", share);
   Tensor hard = matmul(softmax((component_scores(q, keys) - log_pi).max(0), -1), v);
   fmt::print("hard out[0] {}\n", hard[0][0][0]);
-  inputs.mode = AttentionMode::hard;
-  fmt::print("library: hard agrees: {}\n", close(attention(inputs).out, hard));
+  operands.mode = AttentionMode::hard;
+  fmt::print("library: hard agrees: {}\n", close(attention(operands).out, hard));
 
   // --- 7. Shifted keys: one product for all components ---
   //
@@ -138,10 +138,10 @@ int main() {
   Tensor explicit_keys = keys[0] - mu.reshape({M, 1, 1, 1, D});
   fmt::print("one product for both agrees: {}\n",
              close(shifted, mixture_attention(q, explicit_keys)));
-  inputs.mode = AttentionMode::soft;
-  inputs.keys = {keys[0]};
-  inputs.shifts = mu.unsqueeze(1);  // [M, H, D]
-  fmt::print("library: shifts agree: {}\n", close(attention(inputs).out, shifted));
+  operands.mode = AttentionMode::soft;
+  operands.keys = {keys[0]};
+  operands.shifts = mu.unsqueeze(1);  // [M, H, D]
+  fmt::print("library: shifts agree: {}\n", close(attention(operands).out, shifted));
 
   // --- 8. To look at ---
   //

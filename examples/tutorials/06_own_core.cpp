@@ -54,7 +54,7 @@ void check_formula(Generator& rng) {
   //
   // Without slopes it is a mixture of keys, which the library has. With steep ones only j = i is left.
   // And the last query alone, with all keys, must give the last row: that is how text is generated.
-  AttentionInputs plain{.query = q, .keys = {k0, k1}, .value = v, .score = ScoreKind::gaussian};
+  AttentionOperands plain{.query = q, .keys = {k0, k1}, .value = v, .score = ScoreKind::gaussian};
   plain.log_weight = log_pi.unsqueeze(-1);  // [H, M, Nk or 1]
   plain.mask = {.causal = true};
   Tensor without = formula({q, k0, k1, v, log_pi, zeros_like(slope)});

@@ -16,11 +16,12 @@ namespace keymix::nn {
 namespace {
 
 // Fills in what concerns every core: query, value, mask, dropout.
-AttentionInputs inputs_of(const AttentionInput& in, const Scope& scope) {
-  AttentionInputs inputs{.query = in.query, .keys = in.keys, .value = in.value, .mask = in.mask};
+AttentionOperands operands_of(const AttentionInput& in, const Scope& scope) {
+  AttentionOperands operands{
+      .query = in.query, .keys = in.keys, .value = in.value, .mask = in.mask};
   // One counter is one call: dropout is indexed by (batch and head, query, key) below it.
-  if (in.dropout > 0) inputs.dropout = {in.dropout, scope.generator().reserve(1)};
-  return inputs;
+  if (in.dropout > 0) operands.dropout = {in.dropout, scope.generator().reserve(1)};
+  return operands;
 }
 
 // One value per component: [M] for the layer, or [H, M].
@@ -69,12 +70,12 @@ Mixture make_mixture(std::string_view type, const Scope& scope, const AttentionG
   return mixture;
 }
 
-Tensor gaussian_attention(AttentionInputs inputs, const Mixture& mixture) {
-  inputs.score = ScoreKind::gaussian;
-  inputs.mode = mixture.mode;
-  inputs.log_weight = mixture.log_weight();
-  inputs.inverse_variance = mixture.inverse_variance();
-  return attention(inputs).out;
+Tensor gaussian_attention(AttentionOperands operands, const Mixture& mixture) {
+  operands.score = ScoreKind::gaussian;
+  operands.mode = mixture.mode;
+  operands.log_weight = mixture.log_weight();
+  operands.inverse_variance = mixture.inverse_variance();
+  return attention(operands).out;
 }
 
 }  // namespace
@@ -99,9 +100,9 @@ SoftmaxCore::SoftmaxCore(Scope scope, const AttentionGeometry& geometry, const S
     : AttentionCore(std::move(scope), geometry, "SoftmaxCore") {}
 
 Tensor SoftmaxCore::forward(const AttentionInput& in) {
-  AttentionInputs inputs = inputs_of(in, scope());
-  inputs.score = ScoreKind::dot;
-  return attention(inputs).out;
+  AttentionOperands operands = operands_of(in, scope());
+  operands.score = ScoreKind::dot;
+  return attention(operands).out;
 }
 
 MgkCore::MgkCore(Scope scope, const AttentionGeometry& geometry, const Mgk& options)
@@ -109,7 +110,7 @@ MgkCore::MgkCore(Scope scope, const AttentionGeometry& geometry, const Mgk& opti
       mixture(make_mixture("MgkCore", scope, geometry, options)) {}
 
 Tensor MgkCore::forward(const AttentionInput& in) {
-  return gaussian_attention(inputs_of(in, scope()), mixture);
+  return gaussian_attention(operands_of(in, scope()), mixture);
 }
 
 SmgkCore::SmgkCore(Scope scope, const AttentionGeometry& geometry, const Smgk& options)
@@ -121,9 +122,9 @@ SmgkCore::SmgkCore(Scope scope, const AttentionGeometry& geometry, const Smgk& o
 }
 
 Tensor SmgkCore::forward(const AttentionInput& in) {
-  AttentionInputs inputs = inputs_of(in, scope());
-  inputs.shifts = mu;
-  return gaussian_attention(std::move(inputs), mixture);
+  AttentionOperands operands = operands_of(in, scope());
+  operands.shifts = mu;
+  return gaussian_attention(std::move(operands), mixture);
 }
 
 AttentionOptions::AttentionOptions(MakeCore make_core) : make_core_(std::move(make_core)) {}

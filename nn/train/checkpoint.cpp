@@ -63,11 +63,6 @@ Checkpoint read_whole(const std::string& path) {
   return {.tensors = std::move(file.tensors), .metadata = std::move(file.metadata), .path = path};
 }
 
-std::string without_hint(const Error& error) {
-  const std::string text = error.what();
-  return text.substr(0, text.find("\n  hint: "));
-}
-
 void check_format(const Checkpoint& checkpoint) {
   const std::int64_t format = checkpoint.integer(kFormatKey);
   if (format != kCheckpointFormat)
@@ -168,7 +163,7 @@ Checkpoint read_latest_checkpoint(const std::string& path, std::string& used) {
           fmt::format("read_latest_checkpoint: neither '{}' nor the one before can be read; "
                       "needed one of them whole",
                       path),
-          fmt::format("{}; {}", without_hint(error), without_hint(other)));
+          fmt::format("{}; {}", error.message(), other.message()));
     }
     used = previous;
   }

@@ -332,7 +332,7 @@ void Trainer::explain_failure(const LossOfBatch& loss_of_batch, double loss,
     const AnomalyMode watch_every_op;
     for (std::int64_t i = 0; i < options_.accumulate; ++i) loss_of_batch().backward();
   } catch (const Error& error) {
-    culprit = error.what();
+    culprit = error.message();
   }
   throw Error(
       fmt::format("train: the loss or the gradients' norm is {} at step {}; needed a finite "

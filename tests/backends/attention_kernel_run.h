@@ -54,7 +54,7 @@ struct Call {
   std::vector<Operand<T>> keys;
   AttentionForwardArgs args;
 
-  Call(const AttentionCase& c_, const AttentionInputs& in)
+  Call(const AttentionCase& c_, const AttentionOperands& in)
       : c(c_),
         query({c.B, c.H, c.Nq, c.D}, in.query, true),
         value({c.B, c.Hk, c.Nk, c.Dv}, in.value, true),
@@ -92,7 +92,7 @@ struct Call {
 };
 
 template <typename T>
-AttentionResults run_kernel(const AttentionCase& c, const AttentionInputs& in,
+AttentionResults run_kernel(const AttentionCase& c, const AttentionOperands& in,
                             bool gradients = true) {
   Call<T> call(c, in);
   REQUIRE(cpu_kernels().attention_forward(call.args));

@@ -19,7 +19,7 @@ std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 // One (batch, head) of a case: everything the loops index.
 struct Head {
   const AttentionCase& c;
-  const AttentionInputs& in;
+  const AttentionOperands& in;
   std::int64_t b, h, kv;
 
   const double* query(std::int64_t i) const {
@@ -158,7 +158,7 @@ std::string to_string(const AttentionCase& c) {
       c.bias == Bias::shared ? " shared bias" : "", c.dropout, c.scale);
 }
 
-AttentionInputs make_inputs(const AttentionCase& c, unsigned seed) {
+AttentionOperands make_inputs(const AttentionCase& c, unsigned seed) {
   std::mt19937 generator(seed);
   const auto random = [&] {
     return static_cast<double>(static_cast<float>((generator() >> 8) * 0x1p-23 - 1));
@@ -168,7 +168,7 @@ AttentionInputs make_inputs(const AttentionCase& c, unsigned seed) {
     for (double& v : values) v = static_cast<float>(scale * random());
     return values;
   };
-  AttentionInputs in;
+  AttentionOperands in;
   in.query = fill(c.B * c.H * c.Nq * c.D, c.scale);
   for (int r = 0; r < (c.shifted ? 1 : c.M); ++r)
     in.keys.push_back(fill(c.B * c.Hk * c.Nk * c.D, c.scale));
@@ -194,7 +194,7 @@ AttentionInputs make_inputs(const AttentionCase& c, unsigned seed) {
   return in;
 }
 
-AttentionResults reference_attention(const AttentionCase& c, const AttentionInputs& in) {
+AttentionResults reference_attention(const AttentionCase& c, const AttentionOperands& in) {
   AttentionResults results;
   results.out.assign(in.dout.size(), 0);
   results.logsumexp.assign(at(c.B * c.H * c.Nq), 0);

@@ -33,7 +33,7 @@ std::string to_string(const AttentionCase& c);
 // Operands, row-major: query [B,H,Nq,D], keys M (or 1) of [B,Hk,Nk,D], shifts [M,H,D],
 // value [B,Hk,Nk,Dv], log_weight [H,M,Nk], alpha [H,M], bias [B,H,Nq,Nk] or [Nk],
 // key_valid [B,Nk], dout [B,H,Nq,Dv].
-struct AttentionInputs {
+struct AttentionOperands {
   std::vector<double> query, shifts, value, log_weight, alpha, bias, dout;
   std::vector<std::vector<double>> keys;
   std::vector<std::uint8_t> key_valid;
@@ -47,8 +47,8 @@ struct AttentionResults {
 };
 
 // Random operands; values are such that float32 holds them exactly.
-AttentionInputs make_inputs(const AttentionCase& c, unsigned seed);
+AttentionOperands make_inputs(const AttentionCase& c, unsigned seed);
 
-AttentionResults reference_attention(const AttentionCase& c, const AttentionInputs& in);
+AttentionResults reference_attention(const AttentionCase& c, const AttentionOperands& in);
 
 }  // namespace keymix::test

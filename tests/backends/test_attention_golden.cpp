@@ -17,13 +17,13 @@ AttentionCase golden_case(bool causal, AttentionMode mode = AttentionMode::soft,
   return c;
 }
 
-AttentionInputs golden_inputs(const AttentionCase& c, bool position_weights) {
+AttentionOperands golden_inputs(const AttentionCase& c, bool position_weights) {
   const auto wave = [](double a, double b, int count) {
     std::vector<double> x;
     for (int i = 0; i < count; ++i) x.push_back(std::sin(a + b * i));
     return x;
   };
-  AttentionInputs in;
+  AttentionOperands in;
   in.query = wave(0.3, 0.7, 20);
   in.keys = {wave(0.1, 0.9, 20), wave(1.7, 0.5, 20)};
   in.value = wave(0.9, 1.1, 15);
@@ -54,7 +54,7 @@ void check_golden(const std::vector<double>& values, std::size_t first,
 
 TEST_CASE("attention kernel: golden values, causal mixture with two variances", "[golden][cpu]") {
   const AttentionCase c = golden_case(true);
-  const AttentionInputs in = golden_inputs(c, true);
+  const AttentionOperands in = golden_inputs(c, true);
   const AttentionResults results = run_kernel<double>(c, in);
   check_golden(results.out, 0,
                {0.783326910, 0.909297427, 0.041580662, -0.729270107, -0.682509665, 0.110102633,

@@ -37,7 +37,7 @@ double difference(const std::vector<double>& values, const std::vector<double>& 
 }
 
 void check_case(const AttentionCase& c, double tolerance32, double tolerance64) {
-  const AttentionInputs in = make_inputs(c, 11);
+  const AttentionOperands in = make_inputs(c, 11);
   const AttentionResults reference = reference_attention(c, in);
   const AttentionResults wide = run_kernel<double>(c, in), narrow = run_kernel<float>(c, in);
   const auto expected = named(reference), got64 = named(wide), got32 = named(narrow);
@@ -154,7 +154,7 @@ TEST_CASE("attention kernel: far and large inputs stay finite", "[unit][cpu]") {
   for (AttentionCase c : family()) {
     c.scale = 30;
     c.equal_alphas = true;
-    const AttentionInputs in = make_inputs(c, 3);
+    const AttentionOperands in = make_inputs(c, 3);
     const AttentionResults results = run_kernel<float>(c, in);
     INFO(to_string(c));
     for (const auto& [name, values] : named(results)) {
@@ -169,7 +169,7 @@ TEST_CASE("attention kernel: gradients against central differences", "[gradcheck
   for (AttentionCase c : family()) {
     c.B = 2, c.H = 2, c.Hk = 1, c.Nq = 3, c.Nk = 4, c.D = 2, c.Dv = 2;
     c.causal = true, c.dropout = 0.2, c.bias = Bias::full;
-    AttentionInputs in = make_inputs(c, 21);
+    AttentionOperands in = make_inputs(c, 21);
     const AttentionResults results = run_kernel<double>(c, in);
     const auto loss = [&] {
       const AttentionResults forward = run_kernel<double>(c, in, false);
@@ -207,7 +207,7 @@ TEST_CASE("attention kernel: gradients against central differences", "[gradcheck
 TEST_CASE("attention kernel: hard ties go to the lowest component", "[unit][cpu]") {
   AttentionCase c =
       with(mixture(3), [](auto& x) { x.mode = AttentionMode::hard, x.equal_alphas = true; });
-  AttentionInputs in = make_inputs(c, 5);
+  AttentionOperands in = make_inputs(c, 5);
   in.keys[1] = in.keys[2] = in.keys[0];
   const AttentionResults results = run_kernel<float>(c, in);
   const auto is_zero = [](double v) { return v == 0; };
@@ -219,7 +219,7 @@ TEST_CASE("attention kernel: hard ties go to the lowest component", "[unit][cpu]
 
 TEST_CASE("attention kernel: only what is wanted is written", "[unit][cpu]") {
   for (const AttentionCase& c : family()) {
-    const AttentionInputs in = make_inputs(c, 6);
+    const AttentionOperands in = make_inputs(c, 6);
     const AttentionResults everything = run_kernel<double>(c, in);
     Call<double> call(c, in);
     REQUIRE(cpu_kernels().attention_forward(call.args));
@@ -255,7 +255,7 @@ TEST_CASE("attention kernel: the same bits for 1, 2 and 3 threads", "[unit][cpu]
   const int before = num_threads();
   for (AttentionCase c : {mixture(2), mixture(2, true)}) {
     c.B = 3, c.H = 4, c.Hk = 2, c.Nq = c.Nk = 70, c.D = 8, c.causal = true, c.dropout = 0.1;
-    const AttentionInputs in = make_inputs(c, 8);
+    const AttentionOperands in = make_inputs(c, 8);
     set_num_threads(1);
     const AttentionResults one = run_kernel<float>(c, in);
     for (int threads : {2, 3}) {
@@ -273,7 +273,7 @@ TEST_CASE("attention kernel: the same bits for 1, 2 and 3 threads", "[unit][cpu]
 
 TEST_CASE("attention kernel: declines what it doesn't do", "[unit][cpu]") {
   const AttentionCase c = softmax_case();
-  const AttentionInputs in = make_inputs(c, 9);
+  const AttentionOperands in = make_inputs(c, 9);
   Call<float> call(c, in);
   AttentionForwardArgs args = call.args;
   args.query.dtype = float16;
@@ -329,7 +329,7 @@ TEST_CASE("attention kernel: exponentials are right to a unit in the last place"
 TEST_CASE("attention kernel: NaN arrives in its rows and no others", "[unit][cpu]") {
   for (AttentionCase c : {softmax_case(), mixture(2), mixture(2, true)}) {
     c.B = 1, c.H = 1, c.Hk = 1, c.Nq = c.Nk = 70, c.causal = true, c.padded = false;
-    AttentionInputs in = make_inputs(c, 4);
+    AttentionOperands in = make_inputs(c, 4);
     for (std::int64_t x = 0; x < c.D; ++x)
       in.query[static_cast<std::size_t>(33 * c.D + x)] = std::nan("");
     const AttentionResults results = run_kernel<float>(c, in, false);

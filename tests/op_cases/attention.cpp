@@ -61,8 +61,8 @@ std::vector<InputSpec> inputs_of(const Form& f) {
   return list;
 }
 
-AttentionInputs assemble(const Form& f, const TensorList& x) {
-  AttentionInputs in{.query = x[0], .value = x[1], .score = f.score, .mode = f.mode};
+AttentionOperands assemble(const Form& f, const TensorList& x) {
+  AttentionOperands in{.query = x[0], .value = x[1], .score = f.score, .mode = f.mode};
   std::size_t next = 2;
   for (std::int64_t r = 0; r < (f.shifted ? 1 : f.components); ++r) in.keys.push_back(x[next++]);
   if (f.shifted) in.shifts = x[next++];
@@ -76,7 +76,7 @@ AttentionInputs assemble(const Form& f, const TensorList& x) {
 }
 
 // The composite wants every optional tensor given, as the fused op's defaults give it.
-AttentionInputs with_defaults(const Form& f, AttentionInputs in) {
+AttentionOperands with_defaults(const Form& f, AttentionOperands in) {
   const TensorOptions like{.dtype = in.query.dtype(), .device = in.query.device()};
   if (!in.log_weight.defined()) in.log_weight = zeros({1, f.components, 1}, like);
   if (!in.inverse_variance.defined())
@@ -177,7 +177,7 @@ class Loops {
   }
 
   Form f;
-  AttentionInputs in;
+  AttentionOperands in;
   Array q, v, weight, alpha;
   std::vector<Array> k, shift, bias;
 };

@@ -22,11 +22,11 @@ inline Tensor waves(double a, double b, std::int64_t rows, std::int64_t columns,
 // The same inputs through both bodies: the fused op, and the composite with defaults filled in.
 struct AttentionBody {
   const char* name;
-  AttentionResult (*run)(const AttentionInputs&);
+  AttentionResult (*run)(const AttentionOperands&);
 };
 
-inline AttentionResult run_composite(const AttentionInputs& inputs) {
-  AttentionInputs in = inputs;
+inline AttentionResult run_composite(const AttentionOperands& inputs) {
+  AttentionOperands in = inputs;
   const std::int64_t components =
       in.shifts.defined() ? in.shifts.size(0) : static_cast<std::int64_t>(in.keys.size());
   const TensorOptions like{.dtype = in.query.dtype()};

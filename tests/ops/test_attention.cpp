@@ -29,7 +29,7 @@ struct Sample {
         k0(random({2, 2, keys, 4}, 2, dtype)),
         k1(random({2, 2, keys, 4}, 3, dtype)),
         v(random({2, 2, keys, 3}, 4, dtype)) {}
-  AttentionInputs inputs() const {
+  AttentionOperands inputs() const {
     return {.query = q, .keys = {k0, k1}, .value = v, .score = kGaussian};
   }
 };
@@ -71,7 +71,7 @@ TEST_CASE("one component with keys of equal length is softmax attention", "[gold
 TEST_CASE("equal components make weights that are shared over positions irrelevant", "[golden]") {
   for_each_body([](auto run, DType dtype, double tolerance) {
     const Sample x(dtype);
-    AttentionInputs in = x.inputs();
+    AttentionOperands in = x.inputs();
     in.keys = {x.k0, x.k0};
     const Tensor one = run({.query = x.q, .keys = {x.k0}, .value = x.v, .score = kGaussian}).out;
     for (const Values& pi : {Values{0.5, 0.5}, Values{0.9, 0.1}, Values{3, 0.02}}) {
@@ -84,7 +84,7 @@ TEST_CASE("equal components make weights that are shared over positions irreleva
 TEST_CASE("scaling all weights changes nothing", "[golden]") {
   for_each_body([](auto run, DType dtype, double tolerance) {
     const Sample x(dtype);
-    AttentionInputs in = x.inputs();
+    AttentionOperands in = x.inputs();
     in.log_weight = log_weights({0.3, 0.6}, dtype);
     const Tensor before = run(in).out;
     in.log_weight = log_weights({30, 60}, dtype);
@@ -97,7 +97,7 @@ TEST_CASE("a weight of zero removes its component", "[golden]") {
     const Sample x(dtype);
     const Tensor pi = make({0.7, 0}, {1, 2, 1}, dtype).requires_grad_(),
                  gone = x.k1.detach().requires_grad_();
-    AttentionInputs in = x.inputs();
+    AttentionOperands in = x.inputs();
     in.keys[1] = gone;
     in.log_weight = log_weight(pi);
     const Tensor out = run(in).out;
@@ -114,7 +114,7 @@ TEST_CASE("shifting all queries and keys by one vector changes nothing", "[golde
   for_each_body([](auto run, DType dtype, double tolerance) {
     const Sample x(dtype);
     const Tensor shift = make({1, -2, 0.5, 3}, {4}, dtype);
-    AttentionInputs in = x.inputs();
+    AttentionOperands in = x.inputs();
     const Tensor before = run(in).out;
     in.query = x.q + shift;
     in.keys = {x.k0 + shift, x.k1 + shift};
@@ -128,7 +128,7 @@ TEST_CASE("queries far from every key give finite results and gradients", "[gold
     for (const double distance :
          {10.0, 100.0, 500.0}) {  // squared: up to 10^6 over four dimensions
       const Tensor q = (x.q.detach() + distance).requires_grad_();
-      AttentionInputs in = x.inputs();
+      AttentionOperands in = x.inputs();
       in.query = q;
       in.inverse_variance = make({0.5, 1.5}, {1, 2}, dtype);
       const Tensor out = run(in).out;
@@ -144,7 +144,7 @@ TEST_CASE("queries far from every key give finite results and gradients", "[gold
 TEST_CASE("rows of weights sum to one, their score gradients to zero", "[golden]") {
   for_each_body([](auto run, DType dtype, double tolerance) {
     const Sample x(dtype);
-    AttentionInputs in = x.inputs();
+    AttentionOperands in = x.inputs();
     in.value = unit_values(6, dtype);
     const Tensor weights = run(in).out;
     CHECK(difference(weights.sum(-1), ones({2, 2, 5}, {.dtype = dtype}), tolerance) == "");
@@ -161,7 +161,7 @@ TEST_CASE("a gradient in per-layer weights is orthogonal to the weights", "[gold
   for_each_body([](auto run, DType dtype, double tolerance) {
     const Sample x(dtype);
     const Tensor pi = make({0.3, 0.9}, {1, 2, 1}, dtype).requires_grad_();
-    AttentionInputs in = x.inputs();
+    AttentionOperands in = x.inputs();
     in.log_weight = log_weight(pi);
     const Tensor dpi = grad({square(run(in).out).sum()}, {pi})[0];
     CHECK(std::abs((pi.detach() * dpi).sum().item()) < 20 * tolerance);
@@ -174,15 +174,15 @@ TEST_CASE("shifted keys are components with explicit keys", "[golden]") {
     const Sample x(dtype);
     const Tensor shifts = random({3, 2, 4}, 9, dtype);
     for (const auto& alpha : {Values{0.5, 0.5, 0.5}, Values{0.5, 1.5, 0.9}}) {
-      AttentionInputs shifted{.query = x.q,
-                              .keys = {x.k0},
-                              .shifts = shifts,
-                              .value = x.v,
-                              .score = kGaussian,
-                              .log_weight = log_weights({0.2, 0.5, 0.3}, dtype),
-                              .inverse_variance = make(alpha, {1, 3}, dtype),
-                              .mask = {.causal = true}};
-      AttentionInputs direct = shifted;
+      AttentionOperands shifted{.query = x.q,
+                                .keys = {x.k0},
+                                .shifts = shifts,
+                                .value = x.v,
+                                .score = kGaussian,
+                                .log_weight = log_weights({0.2, 0.5, 0.3}, dtype),
+                                .inverse_variance = make(alpha, {1, 3}, dtype),
+                                .mask = {.causal = true}};
+      AttentionOperands direct = shifted;
       direct.shifts = {};
       direct.keys.clear();
       for (int r = 0; r < 3; ++r) direct.keys.push_back(x.k0 - shifts[r].unsqueeze(1));
@@ -198,7 +198,7 @@ TEST_CASE("the soft mixture becomes the hard one as variances shrink", "[golden]
   for_each_body([](auto run, DType dtype, double tolerance) {
     const Sample x(dtype);
     const auto apart = [&](double alpha) {
-      AttentionInputs in = x.inputs();
+      AttentionOperands in = x.inputs();
       in.inverse_variance = full({1, 2}, alpha, {.dtype = dtype});
       const Tensor soft = run(in).out;
       in.mode = AttentionMode::hard;
@@ -214,7 +214,7 @@ TEST_CASE("causal masks are aligned at the end", "[unit]") {
   for_each_body([](auto run, DType dtype, double) {
     for (const auto& [queries, keys] :
          {std::pair{3, 5}, std::pair{5, 3}, std::pair{4, 4}, std::pair{1, 6}}) {
-      AttentionInputs in = Sample(dtype, queries, keys).inputs();
+      AttentionOperands in = Sample(dtype, queries, keys).inputs();
       in.value = unit_values(keys, dtype);
       in.mask.causal = true;
       const Values weights = values(run(in).out[0][0]);
@@ -228,7 +228,7 @@ TEST_CASE("causal masks are aligned at the end", "[unit]") {
 TEST_CASE("a query without a visible key gives zero and no gradient", "[unit]") {
   for_each_body([](auto run, DType dtype, double) {
     const Sample x(dtype, 4, 3);
-    AttentionInputs in = x.inputs();
+    AttentionOperands in = x.inputs();
     for (Tensor* tensor : {&in.query, &in.keys[0], &in.keys[1], &in.value})
       tensor->requires_grad_();
     in.mask = {.causal = true, .key_valid = make({0, 1, 1, 0, 0, 0}, {2, 3}, bool_)};
@@ -251,7 +251,7 @@ TEST_CASE("a query without a visible key gives zero and no gradient", "[unit]") 
 TEST_CASE("what is padded does not matter", "[unit]") {
   for_each_body([](auto run, DType dtype, double) {
     const Sample x(dtype);
-    AttentionInputs in = x.inputs();
+    AttentionOperands in = x.inputs();
     in.mask.key_valid = make({1, 1, 0, 1, 0, 1, 1, 1, 1, 1, 0, 0}, {2, 6}, bool_);
     const Tensor before = run(in).out;
     const Tensor padding = logical_not(in.mask.key_valid).to(dtype).reshape({2, 1, 6, 1});
@@ -263,7 +263,7 @@ TEST_CASE("what is padded does not matter", "[unit]") {
 
 TEST_CASE("an infinite bias hides a key like the mask does", "[unit]") {
   for_each_body([](auto run, DType dtype, double tolerance) {
-    AttentionInputs in = Sample(dtype).inputs();
+    AttentionOperands in = Sample(dtype).inputs();
     in.mask.key_valid = make({1, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1}, {2, 6}, bool_);
     const Tensor masked = run(in).out;
     const Tensor bias = log(in.mask.key_valid.to(dtype)).reshape({2, 1, 1, 6});
@@ -274,9 +274,9 @@ TEST_CASE("an infinite bias hides a key like the mask does", "[unit]") {
 
 TEST_CASE("attention dropout: deterministic, scaled, a 16-bit lane per weight", "[unit]") {
   for_each_body([](auto run, DType dtype, double tolerance) {
-    AttentionInputs in{.query = random({2, 3, 40, 4}, 1, dtype),
-                       .keys = {random({2, 3, 50, 4}, 2, dtype)},
-                       .value = eye(50, {}, {.dtype = dtype}).expand({2, 3, 50, 50})};
+    AttentionOperands in{.query = random({2, 3, 40, 4}, 1, dtype),
+                         .keys = {random({2, 3, 50, 4}, 2, dtype)},
+                         .value = eye(50, {}, {.dtype = dtype}).expand({2, 3, 50, 50})};
     const Tensor full_weights = run(in).out;
     in.dropout = {0.3, {17, 2}};
     const Tensor dropped = run(in).out;
@@ -293,7 +293,7 @@ TEST_CASE("attention dropout: deterministic, scaled, a 16-bit lane per weight", 
 }
 
 TEST_CASE("both bodies drop the same weights", "[unit]") {
-  AttentionInputs in = Sample().inputs();
+  AttentionOperands in = Sample().inputs();
   in.dropout = {0.5, {3, 9}};
   CHECK(difference(attention(in).out, run_composite(in).out, 1e-12) == "");
 }
@@ -321,7 +321,7 @@ TEST_CASE("attention is differentiable twice in every input", "[gradcheck]") {
 
 TEST_CASE("logsumexp is for inspection", "[unit]") {
   const Sample x;
-  AttentionInputs in = x.inputs();
+  AttentionOperands in = x.inputs();
   in.query = x.q.detach().requires_grad_();
   const AttentionResult result = attention(in);
   CHECK(message_of([&] { result.logsumexp.sum().backward(); }) ==

@@ -1,4 +1,6 @@
-// Everything a program needs. Library code never includes this file.
+// What models and trainings are written with. What few programs want stands beside it: a backend of
+// one's own (backends/registry.h), the version (core/version.h), the files that a training loop by
+// hand writes (nn/train/metrics.h, tensorboard.h, interrupt.h). Library code never includes this file.
 #pragma once
 
 #include "keymix/autograd/checkpoint.h"
@@ -7,7 +9,7 @@
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/autograd/gradcheck.h"
 #include "keymix/autograd/graph.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/backends/memory.h"
 #include "keymix/core/error.h"
 #include "keymix/core/generator.h"

@@ -27,7 +27,12 @@ class GeneratorRewind {
 
   static std::vector<PhiloxState> positions(const std::vector<Generator*>& generators) {
     std::vector<PhiloxState> states;
-    for (const Generator* generator : generators) states.push_back(generator->state());
+    for (const Generator* generator : generators) {
+      check(generator != nullptr,
+            "checkpoint: generator {} is null; needed one that `function` draws from",
+            states.size());
+      states.push_back(generator->state());
+    }
     return states;
   }
 

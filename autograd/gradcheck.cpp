@@ -98,6 +98,11 @@ void autograd::fail_call(std::size_t tensors) {
 
 void gradcheck_function(const DifferentiableFunction& function, const TensorList& inputs,
                         GradcheckOptions options) {
+  check(options.eps > 0 && options.atol >= 0 && options.rtol >= 0,
+        "gradcheck: impossible options; got eps = {}, atol = {}, rtol = {}; needed a positive eps, "
+        "and "
+        "tolerances of 0 or more",
+        options.eps, options.atol, options.rtol);
   const TensorList x = float64_inputs(inputs);
   const GradMode recording(true);
   const TensorList outputs = function(x);

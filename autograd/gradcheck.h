@@ -111,5 +111,10 @@ requires std::is_base_of_v<Function<Fn>, Fn>
 void gradcheck(const TensorList& inputs, GradcheckOptions options = {}) {
   gradcheck_function(autograd::as_function(Fn::apply), inputs, options);
 }
+template <typename Fn>
+  requires std::is_base_of_v<Function<Fn>, Fn>
+void gradgradcheck(const TensorList& inputs, GradcheckOptions options = {}) {
+  gradgradcheck_function(autograd::as_function(Fn::apply), inputs, options);
+}
 
 }  // namespace keymix

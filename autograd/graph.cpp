@@ -15,9 +15,9 @@ struct Numbering {
   std::vector<const Node*> nodes;
   std::unordered_map<const Node*, std::size_t> numbers;
 
-  explicit Numbering(const Tensor& tensor) {
+  Numbering(const char* function, const Tensor& tensor) {
     check(tensor.requires_grad(),
-          "print_graph: the tensor {} has no history; needed the result of recorded ops",
+          "{}: the tensor {} has no history; needed the result of recorded ops", function,
           tensor.shape());
     add(tensor.impl().node.get());
     for (std::size_t i = 0; i < nodes.size(); ++i)
@@ -40,7 +40,7 @@ std::string describe(const Node& node) {
 }  // namespace
 
 std::string graph_to_string(const Tensor& tensor) {
-  const Numbering numbering(tensor);
+  const Numbering numbering("graph_to_string", tensor);
   std::string text;
   for (std::size_t i = 0; i < numbering.nodes.size(); ++i) {
     text += fmt::format("#{} {}", i, describe(*numbering.nodes[i]));
@@ -58,7 +58,7 @@ std::string graph_to_string(const Tensor& tensor) {
 void print_graph(const Tensor& tensor) { std::fputs(graph_to_string(tensor).c_str(), stdout); }
 
 std::string to_dot(const Tensor& tensor) {
-  const Numbering numbering(tensor);
+  const Numbering numbering("to_dot", tensor);
   std::string text = "digraph gradients {\n  node [shape=box];\n";
   for (std::size_t i = 0; i < numbering.nodes.size(); ++i) {
     const Node& node = *numbering.nodes[i];

@@ -3,7 +3,6 @@
 #include "keymix/autograd/node.h"
 #include "keymix/autograd/record.h"
 
-#include <algorithm>
 #include <atomic>
 
 namespace keymix {
@@ -76,6 +75,7 @@ std::int64_t Tensor::register_hook(std::function<Tensor(const Tensor&)> hook) {
   static std::atomic<std::int64_t> next_id{1};
   check(requires_grad(),
         "register_hook: the tensor {} does not require a gradient; needed one that does", shape());
+  check(hook != nullptr, "register_hook: got an empty function; needed one of the cotangent");
   const std::int64_t id = next_id++;
   impl().node->hooks.push_back({id, impl().output_index, std::move(hook)});
   return id;

@@ -49,8 +49,12 @@ class Sequential : public Module {
                          const Tensor& x) { return (*built)(x); });
   }
   template <typename F>
-  requires std::is_invocable_r_v<Tensor, F&, const Tensor&>
-  void add(const Scope&, F step) { steps_.push_back(std::move(step)); }
+    requires std::is_invocable_r_v<Tensor, F&, const Tensor&>
+  void add(const Scope& scope, F step) {
+    add_function(scope, std::move(step));
+  }
+  // Throws Error when the function is empty.
+  void add_function(const Scope& scope, Step step);
 
   std::vector<Step> steps_;
 };

@@ -3,8 +3,6 @@
 #include "keymix/ops/create.h"
 #include "keymix/ops/detail.h"
 
-#include <numeric>
-
 namespace keymix {
 namespace {
 

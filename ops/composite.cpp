@@ -36,7 +36,7 @@ FallbackCounts& fallbacks() {
 }  // namespace
 
 void count_fallback(std::string_view op) {
-  static const bool log = env_int("KEYMIX_DEBUG", 0, 0, 3) >= 1;
+  static const bool log = env_flag("KEYMIX_DEBUG");
   FallbackCounts& all_counts = fallbacks();
   std::lock_guard lock(all_counts.mutex);
   if (++all_counts.counts[std::string(op)] == 1 && log)

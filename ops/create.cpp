@@ -2,11 +2,39 @@
 
 #include "keymix/ops/detail.h"
 
+#include <array>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace keymix {
 namespace {
+
+// The consecutive integers that a dtype has exactly.
+std::array<std::int64_t, 2> integers_of(DType dtype) {
+  const auto both_ways = [](int bits) {
+    return std::array{-(std::int64_t{1} << bits), std::int64_t{1} << bits};
+  };
+  switch (dtype) {
+    case DType::bool_:
+      return {0, 1};
+    case DType::uint8:
+      return {0, 255};
+    case DType::int32:
+      return {std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max()};
+    case DType::int64:
+      break;
+    case DType::float16:
+      return both_ways(11);
+    case DType::bfloat16:
+      return both_ways(8);
+    case DType::float32:
+      return both_ways(24);
+    case DType::float64:
+      return both_ways(53);
+  }
+  return {std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()};
+}
 
 Tensor finish(Tensor tensor, const TensorOptions& options) {
   if (options.requires_grad) tensor.requires_grad_();
@@ -29,6 +57,25 @@ void check_random_float(std::string_view op, const TensorOptions& options) {
   check(is_floating(options.dtype.value_or(float32)),
         "{}: the dtype must be floating; got {}; needed float16, bfloat16, float32 or float64", op,
         to_string(*options.dtype));
+}
+
+// Throws Error unless `dtype` holds every integer from `low` to `last`.
+void check_holds(std::string_view op, std::int64_t low, std::int64_t last, DType dtype) {
+  const auto [least, most] = integers_of(dtype);
+  check(low >= least && last <= most,
+        "{}: {} does not hold all of {} to {}; needed numbers from {} to {}, or another dtype", op,
+        to_string(dtype), low, last, least, most);
+}
+
+// How many of start, start + by, … come before `stop`; without overflow, whatever the ends.
+double steps_between(std::int64_t start, std::int64_t stop, std::int64_t by) {
+  if (by > 0 ? start >= stop : start <= stop) return 0;
+  const auto magnitude = [](std::int64_t low, std::int64_t high) {
+    return static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
+  };
+  const std::uint64_t span = by > 0 ? magnitude(start, stop) : magnitude(stop, start);
+  const std::uint64_t step = by > 0 ? magnitude(0, by) : magnitude(by, 0);
+  return static_cast<double>(span / step + (span % step != 0 ? 1 : 0));
 }
 
 Tensor filled(std::string_view op, const Shape& shape, Scalar value, const TensorOptions& options) {
@@ -57,18 +104,14 @@ Tensor full_like(const Tensor& other, Scalar value) {
 Tensor arange(Scalar start, Scalar stop, Scalar step, const TensorOptions& options) {
   const bool integer = !start.is_floating() && !stop.is_floating() && !step.is_floating();
   check(step.to_double() != 0, "arange: the step is 0; needed one that leads somewhere");
-  std::int64_t count = 0;
-  if (integer) {
-    const std::int64_t span = stop.to_int64() - start.to_int64(), by = step.to_int64();
-    count = (span + (by > 0 ? by - 1 : by + 1)) / by;
-  } else {
-    const double length = std::ceil((stop.to_double() - start.to_double()) / step.to_double());
-    check(std::isfinite(length) && length < 9e15,
-          "arange: the range from {} to {} in steps of {} has no end; needed finite numbers, and a "
-          "step that is not too small",
-          start.to_double(), stop.to_double(), step.to_double());
-    count = static_cast<std::int64_t>(length);
-  }
+  const double length = integer
+                            ? steps_between(start.to_int64(), stop.to_int64(), step.to_int64())
+                            : std::ceil((stop.to_double() - start.to_double()) / step.to_double());
+  check(std::isfinite(length) && length < 9e15,
+        "arange: the range from {} to {} in steps of {} has no end; needed finite numbers, and a "
+        "step that is not too small",
+        start.to_double(), stop.to_double(), step.to_double());
+  const auto count = static_cast<std::int64_t>(length);
   Tensor y = make("arange", {std::max<std::int64_t>(count, 0)}, options, integer ? int64 : float32);
   backend_for(options.device).arange(mut_view_of(y), start, step);
   return finish(std::move(y), options);
@@ -91,8 +134,11 @@ Tensor linspace(double start, double stop, std::int64_t count, const TensorOptio
 }
 
 Tensor eye(std::int64_t n, std::optional<std::int64_t> m, const TensorOptions& options) {
+  const std::int64_t columns_count = m.value_or(n);
+  check(n >= 0 && columns_count >= 0, "eye: negative size; got {} by {}; needed 0 or more", n,
+        columns_count);
   const Tensor rows = arange(n, {.device = options.device}).unsqueeze(1);
-  const Tensor columns = arange(m.value_or(n), {.device = options.device});
+  const Tensor columns = arange(columns_count, {.device = options.device});
   return finish((rows == columns).to(options.dtype.value_or(float32)), options);
 }
 
@@ -147,6 +193,8 @@ template std::vector<bool> to_vector(const Tensor&);
 template std::vector<std::uint8_t> to_vector(const Tensor&);
 template std::vector<std::int32_t> to_vector(const Tensor&);
 template std::vector<std::int64_t> to_vector(const Tensor&);
+template std::vector<Half> to_vector(const Tensor&);
+template std::vector<BFloat16> to_vector(const Tensor&);
 template std::vector<float> to_vector(const Tensor&);
 template std::vector<double> to_vector(const Tensor&);
 
@@ -157,7 +205,8 @@ Tensor rand(const Shape& shape, Generator& rng, const TensorOptions& options) {
 
 Tensor uniform(const Shape& shape, double low, double high, Generator& rng,
                const TensorOptions& options) {
-  check(low <= high, "uniform: empty range; got [{}, {}); needed low <= high", low, high);
+  check(low <= high && std::isfinite(high - low),
+        "uniform: impossible range; got [{}, {}); needed finite ends, low <= high", low, high);
   check_random_float("uniform", options);
   return random("uniform", RandomKind::uniform, {.a = low, .b = high}, shape, rng, options);
 }
@@ -169,7 +218,11 @@ Tensor randn(const Shape& shape, Generator& rng, const TensorOptions& options) {
 
 Tensor normal(const Shape& shape, double mean, double stddev, Generator& rng,
               const TensorOptions& options) {
-  check(stddev >= 0, "normal: negative standard deviation; got {}; needed 0 or more", stddev);
+  check(
+      std::isfinite(mean) && std::isfinite(stddev) && stddev >= 0,
+      "normal: impossible distribution; got mean {}, standard deviation {}; needed finite numbers, "
+      "the deviation 0 or more",
+      mean, stddev);
   check_random_float("normal", options);
   return random("normal", RandomKind::normal, {.a = mean, .b = stddev}, shape, rng, options);
 }
@@ -177,9 +230,14 @@ Tensor normal(const Shape& shape, double mean, double stddev, Generator& rng,
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator& rng,
                const TensorOptions& options) {
   check(low < high, "randint: empty range; got [{}, {}); needed low < high", low, high);
-  check(!is_floating(options.dtype.value_or(int64)),
+  const DType dtype = options.dtype.value_or(int64);
+  check(!is_floating(dtype) && dtype != DType::bool_,
         "randint: the dtype must be an integer; got {}; needed uint8, int32 or int64",
-        to_string(options.dtype.value_or(int64)));
+        to_string(dtype));
+  const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
+  check(range <= std::uint64_t{1} << 32,  // a number is drawn from one word
+        "randint: the range is too wide; got [{}, {}); needed at most 2^32 values", low, high);
+  check_holds("randint", low, high - 1, dtype);
   return random("randint", RandomKind::randint, {.low = low, .high = high}, shape, rng, options,
                 int64);
 }
@@ -193,6 +251,7 @@ Tensor bernoulli(const Shape& shape, double probability, Generator& rng,
 
 Tensor randperm(std::int64_t n, Generator& rng, const TensorOptions& options) {
   check(n >= 0, "randperm: negative count; got {}; needed 0 or more", n);
+  check_holds("randperm", 0, n - 1, options.dtype.value_or(int64));
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   for (std::int64_t i = n - 1; i > 0;

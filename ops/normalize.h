@@ -9,7 +9,7 @@ namespace keymix {
 Tensor normalize(const Tensor& x, int dim = -1, double eps = 1e-12);
 
 // exp(x) / sum exp(x) along dim, without overflow. A slice of -inf (everything masked) gives 0
-// and no gradient.
+// and no gradient. Integers are taken as float32, here and below.
 Tensor softmax(const Tensor& x, int dim);
 // x - logsumexp(x) along dim. A slice of -inf gives -inf and no gradient.
 Tensor log_softmax(const Tensor& x, int dim);

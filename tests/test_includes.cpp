@@ -74,12 +74,9 @@ std::vector<std::string> violations(const std::string& file, const std::string& 
       wrong("no room of that name");
     else if (target_room > room)
       wrong("the arrow points the other way");
-    // parallel.h is public: num_threads() and set_num_threads().
-    const bool umbrella =
-        target == "backends/cpu/parallel.h" && kRooms[static_cast<std::size_t>(room)] == "examples";
     const bool internal =
         starts_with(target, "backends/cpu/") || starts_with(target, "backends/cuda/");
-    if (internal && !umbrella && room > 1) wrong("only backends sees its kernels");
+    if (internal && room > 1) wrong("only backends sees its kernels");
     if (target == "ops/detail.h" && kRooms[static_cast<std::size_t>(room)] != "ops")
       wrong("detail.h belongs to ops");
     if (!fs::exists(source_path(target))) wrong("no such file");

@@ -2,6 +2,7 @@
 
 #include "keymix/backends/cpu/blas.h"
 #include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/backends/cpu/simd.h"
 
 #include <fmt/core.h>

@@ -4,6 +4,7 @@
 #include "keymix/backends/cpu/cpu_backend.h"
 #include "keymix/backends/cpu/elementwise.h"
 #include "keymix/backends/cpu/integer_math.h"
+#include "keymix/backends/threads.h"
 #include "keymix/core/error.h"
 
 #include <atomic>

@@ -1,4 +1,5 @@
 #include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 
 #include "keymix/backends/cpu/integer_math.h"
 #include "keymix/core/env.h"

@@ -1,4 +1,4 @@
-// The one thread pool. Work is cut by shapes alone, never by the number of threads, so the same
+// The one thread pool (backends/threads.h sets its size). Work is cut by shapes alone, never by the number of threads, so the same
 // bits come out for 1, 2 or 64 threads.
 //
 //   cpu_backend::parallel_for(rows, 64, [&](std::int64_t begin, std::int64_t end) {
@@ -10,14 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace keymix {
-
-// Threads that share the work, the caller's included. At first KEYMIX_THREADS, or the number of
-// CPUs this process may use.
-int num_threads();
-void set_num_threads(int count);  // throws Error unless 1 <= count <= 256
-
-namespace cpu_backend {
+namespace keymix::cpu_backend {
 
 // Nanoseconds of work that make a chunk worth handing to a thread.
 inline constexpr double kTaskTime = 80e3;
@@ -43,5 +36,4 @@ class RangeBody {
 // in the caller. The first exception a body throws is rethrown here.
 void parallel_for(std::int64_t count, std::int64_t grain, RangeBody body);
 
-}  // namespace cpu_backend
-}  // namespace keymix
+}  // namespace keymix::cpu_backend

@@ -32,11 +32,19 @@ class Formatter : public CLI::Formatter {
   }
 };
 
+// CLI11 sets groups two lines apart; one is enough.
+inline std::string help_text(const CLI::App& app, const std::string& parent = "") {
+  std::string text = app.help(parent);
+  for (std::size_t at; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);
+  return text;
+}
+
 // Before flags are added: help shows their defaults, and of a flag given twice the last counts.
 inline void set_style(CLI::App& app) {
   auto formatter = std::make_shared<Formatter>();
   formatter->column_width(26);
   app.formatter(formatter);
+  app.set_help_flag("-h,--help", "print this and end")->group("Run");
   app.option_defaults()->always_capture_default();
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }

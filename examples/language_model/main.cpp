@@ -13,7 +13,7 @@
 #include <memory>
 
 #include "flags/exit_code.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/backends/registry.h"
 #include "keymix/core/error.h"
 #include "keymix/core/version.h"

@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "flags/flags.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/core/error.h"
 #include "keymix/core/version.h"
 
@@ -74,7 +74,8 @@ void add_training_flags(CLI::App& app, Options& options) {
   model("--layers", options.model.layers, "blocks", "N");
   model("--width", options.model.width, "features per position", "N");
   model("--context", options.model.context, "characters it sees", "N");
-  model("--dropout", options.model.dropout, "probability", "P");
+  model("--dropout", options.model.dropout,
+        "probability of dropping a feature, and an attention weight; performer has no such", "P");
   app.add_flag("--rotary", options.model.rotary, "rotary positions instead of learned ones")
       ->group("Model");
   TrainOptions& training = options.training;
@@ -202,7 +203,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   } catch (const CLI::CallForHelp&) {
     const CLI::App& asked = generate->parsed() ? *generate : evaluate->parsed() ? *evaluate : app;
     options.action = Action::answer;
-    options.answer = asked.help(&asked == &app ? "" : app.get_name());
+    options.answer = flags::help_text(asked, &asked == &app ? "" : app.get_name());
     return options;
   }
   flags::check_extras(app);

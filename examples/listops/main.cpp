@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "flags/exit_code.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/backends/registry.h"
 #include "keymix/core/error.h"
 #include "keymix/core/version.h"

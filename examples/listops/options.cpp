@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "flags/flags.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/core/error.h"
 #include "keymix/core/version.h"
 #include "listops/tree.h"
@@ -278,13 +278,6 @@ std::vector<ModelOptions> make_models(const CLI::App& app, const Flags& flags) {
   return models;
 }
 
-// CLI11 sets groups two lines apart; one is enough.
-std::string help_text(const CLI::App& app) {
-  std::string text = app.help();
-  for (std::size_t at; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);
-  return text;
-}
-
 // --setting comes first, because the other defaults, and what --help shows, follow from it.
 Flags flags_of_setting(const std::vector<std::string>& arguments) {
   CLI::App app;
@@ -313,11 +306,10 @@ Options parse_options(const std::vector<std::string>& arguments) {
   add_data_flags(app, flags);
   add_model_flags(app, flags);
   add_training_flags(app, flags);
-  app.set_help_flag("-h,--help", "print this and end")->group("Run");
   try {
     ::flags::parse(app, arguments);
   } catch (const CLI::CallForHelp&) {
-    flags.options.answer = help_text(app);
+    flags.options.answer = ::flags::help_text(app);
     return std::move(flags.options);
   }
   ::flags::check_extras(app);

@@ -73,8 +73,8 @@ void check_formula(Generator& rng) {
 // parameters are born in the scope: pi through a softmax, so that it stays a distribution, the slopes
 // through an exponential, so that they stay positive. They begin at 1, 1/4, 1/16, …
 //
-// This core holds N x N scores per component, which the library's own op never does, and it ignores
-// in.dropout: docs/add-a-core.md goes on from here.
+// This core holds N x N scores per component, which the library's own op never does, and it refuses
+// dropout, which it does not have: docs/add-a-core.md goes on from here.
 struct DecayingCore : nn::AttentionCore {
   struct Options {
     std::int64_t components = 2;
@@ -93,6 +93,7 @@ struct DecayingCore : nn::AttentionCore {
   std::int64_t key_projections() const override { return components; }
 
   Tensor forward(const nn::AttentionInput& in) override {
+    check(in.dropout == 0, "DecayingCore: no dropout; got p = {}; needed 0", in.dropout);
     return decaying_mixture(in.query, in.keys, in.value, log_softmax(mixing, -1), exp(log_slope),
                             in.mask);
   }

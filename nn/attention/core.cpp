@@ -17,6 +17,16 @@ Tensor append(Tensor& buffer, const Tensor& rows, std::int64_t length, std::int6
   return buffer.slice(2, 0, end);
 }
 
+// Throws Error unless `rows` [B, H, n, D] can follow those in `buffer` [B, H, capacity, D].
+void check_goes_on(const Scope& scope, std::string_view what, const Tensor& buffer,
+                   const Tensor& rows) {
+  check(buffer.size(0) == rows.size(0) && buffer.size(1) == rows.size(1) &&
+            buffer.size(3) == rows.size(3),
+        "step '{}': the state is another layer's or another batch's; got {} {} [batch, heads, …, "
+        "width]; needed them as in {}, which it has",
+        scope.path(), what, rows.shape(), buffer.shape());
+}
+
 }  // namespace
 
 std::unique_ptr<AttentionState> AttentionCore::make_state(std::int64_t capacity) const {
@@ -38,6 +48,15 @@ void AttentionCore::check_step(const AttentionInput& in, const AttentionState& s
 
 Tensor AttentionCore::step(const AttentionInput& in, AttentionState& state) {
   check_step(in, state);
+  const bool of_this_layer = state.length == 0 || state.keys.size() == in.keys.size();
+  check(
+      of_this_layer,
+      "step '{}': the state is another core's; got {} keys a position; needed {}, as make_state() "
+      "gives",
+      scope().path(), state.keys.size(), in.keys.size());
+  for (std::size_t r = 0; state.length > 0 && r < in.keys.size(); ++r)
+    check_goes_on(scope(), "keys", state.keys[r], in.keys[r]);
+  if (state.length > 0) check_goes_on(scope(), "values", state.value, in.value);
   const std::int64_t end = state.length + in.value.size(2);
   const NoGrad no_grad;
   AttentionInput all_so_far = in;

@@ -127,11 +127,17 @@ Tensor SmgkCore::forward(const AttentionInput& in) {
   return gaussian_attention(std::move(operands), mixture);
 }
 
-AttentionOptions::AttentionOptions(MakeCore make_core) : make_core_(std::move(make_core)) {}
+AttentionOptions::AttentionOptions(MakeCore make_core) : make_core_(std::move(make_core)) {
+  check(make_core_ != nullptr,
+        "AttentionOptions: got an empty function; needed one that makes a core");
+}
 
 std::unique_ptr<AttentionCore> AttentionOptions::make_core(
     Scope scope, const AttentionGeometry& geometry) const {
-  return make_core_(std::move(scope), geometry);
+  auto core = make_core_(scope, geometry);
+  check(core != nullptr, "AttentionOptions '{}': the function made no core; needed one",
+        scope.path());
+  return core;
 }
 
 AttentionOptions::AttentionOptions(Softmax options)

@@ -78,8 +78,9 @@ class AttentionOptions {
   AttentionOptions(Mgk options);
   AttentionOptions(Smgk options);
   AttentionOptions(Performer options);
-  explicit AttentionOptions(MakeCore make_core);
+  explicit AttentionOptions(MakeCore make_core);  // throws Error when the function is empty
 
+  // Throws Error when the function makes none.
   std::unique_ptr<AttentionCore> make_core(Scope scope, const AttentionGeometry& geometry) const;
 
  private:

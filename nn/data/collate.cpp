@@ -8,6 +8,8 @@
 namespace keymix::data {
 
 Tensor pad_sequences(std::span<const std::vector<std::int64_t>> sequences, PadOptions options) {
+  check(options.length >= 0,
+        "pad_sequences: negative length; got {}; needed 0 (the longest) or more", options.length);
   std::int64_t length = options.length;
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     const auto own = std::ssize(sequences[i]);

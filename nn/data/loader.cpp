@@ -6,6 +6,7 @@ namespace keymix::data {
 
 SamplerWalk::SamplerWalk(std::shared_ptr<const Sampler> sampler, LoaderPosition position)
     : sampler_(std::move(sampler)), position_(position) {
+  check(sampler_ != nullptr, "DataLoader: got no sampler; needed one, such as a ShuffledSampler");
   check(position.epoch >= 0 && position.batch >= 0,
         "DataLoader: impossible position; got epoch {}, batch {}; needed 0 or more", position.epoch,
         position.batch);

@@ -78,7 +78,7 @@ class DataLoader {
       : sampler_(std::make_shared<S>(std::move(sampler))),
         walk_(sampler_, {}),
         prefetch_(options.prefetch),
-        prefetcher_([this] { return make(); }, prefetch_) {
+        prefetcher_([this] { return make(); }, prefetch_ > 0 ? prefetch_ : 1) {
     check_prefetch(prefetch_);
     using Example = std::remove_cvref_t<decltype(std::as_const(dataset)[std::size_t{}])>;
     make_ = [dataset = std::move(dataset), collate = std::move(collate)](const Indices& indices) {

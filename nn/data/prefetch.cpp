@@ -1,5 +1,7 @@
 #include "keymix/nn/data/prefetch.h"
 
+#include "keymix/core/error.h"
+
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -20,7 +22,12 @@ struct Prefetcher::State {
 
   void produce() {
     for (;;) {
-      Made made = make();
+      Made made;
+      try {
+        made = make();
+      } catch (...) {
+        made = {.failure = std::current_exception()};
+      }
       const bool failed = made.failure != nullptr;
       std::unique_lock lock(mutex);
       changed.wait(lock, [this] { return stopping || std::ssize(ready) < ahead; });
@@ -34,6 +41,8 @@ struct Prefetcher::State {
 
 Prefetcher::Prefetcher(std::function<Made()> make, std::int64_t ahead)
     : state_(std::make_shared<State>()) {
+  check(make != nullptr, "Prefetcher: got an empty function; needed one that makes something");
+  check(ahead >= 1, "Prefetcher: nothing to keep ready; got ahead = {}; needed 1 or more", ahead);
   state_->make = std::move(make);
   state_->ahead = ahead;
 }

@@ -23,8 +23,8 @@ class Prefetcher {
     std::exception_ptr failure = nullptr;
   };
 
-  // `make` runs on the thread, which starts with the first take() and keeps `ahead` (1 or more)
-  // products ready.
+  // `make` runs on the thread, which starts with the first take() and keeps `ahead` products ready;
+  // what it throws is a failure too. Throws Error when `make` is empty or `ahead` below 1.
   Prefetcher(std::function<Made()> make, std::int64_t ahead);
   ~Prefetcher();
 

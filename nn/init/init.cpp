@@ -25,11 +25,16 @@ Fans fans_of(std::string_view op, const Tensor& tensor) {
 }
 
 double xavier_stddev(std::string_view op, const Tensor& tensor, double gain) {
+  check(std::isfinite(gain) && gain >= 0, "{}: impossible gain; got {}; needed a finite 0 or more",
+        op, gain);
   const Fans fans = fans_of(op, tensor);
   return gain * std::sqrt(2.0 / (fans.in + fans.out));
 }
 
 double kaiming_stddev(std::string_view op, const Tensor& tensor, KaimingOptions options) {
+  check(std::isfinite(options.negative_slope),
+        "{}: impossible negative_slope; got {}; needed a finite number", op,
+        options.negative_slope);
   const Fans fans = fans_of(op, tensor);
   const double gain = std::sqrt(2.0 / (1.0 + options.negative_slope * options.negative_slope));
   return gain / std::sqrt(options.fan == Fan::in ? fans.in : fans.out);

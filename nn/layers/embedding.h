@@ -19,6 +19,7 @@ struct Embedding : Module {
 
   Tensor weight;  // [entries, width]
 
+  // Throws Error unless entries and width are positive and stddev is 0 or more.
   Embedding(Scope scope, EmbeddingOptions options);
 
   // int32 or int64 [...] to [..., width]. Throws Error on an index outside [0, entries).

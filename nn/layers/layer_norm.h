@@ -19,6 +19,7 @@ struct LayerNorm : Module {
   Tensor weight;  // [width], begins at 1
   Tensor bias;    // [width], begins at 0; or undefined
 
+  // Throws Error unless width and eps are positive.
   LayerNorm(Scope scope, LayerNormOptions options);
 
   Tensor operator()(const Tensor& x);

@@ -30,6 +30,7 @@ struct Positions : Module {
 
   Tensor table;  // [max_length, width]: a parameter, a buffer outside checkpoints, or undefined
 
+  // Throws Error unless max_length and width are positive and stddev is 0 or more.
   Positions(Scope scope, PositionsOptions options);
 
   // x [batch, length, width] plus rows position, position + 1, … of the table. Throws Error when

@@ -76,7 +76,8 @@ struct OneCycle {
   double max_momentum = 0.95;   // at both ends
   bool cycle_momentum = true;   // false: beta1 is left to the optimiser
 
-  // Throws Error unless 0 <= step < steps, pct_start lies in [0, 1] and the factors are positive.
+  // Throws Error unless 0 <= step < steps, pct_start lies in [0, 1], the factors are positive and the
+  // momenta in [0, 1).
   Rates operator()(std::int64_t step) const;
 };
 

@@ -32,6 +32,8 @@ Sgd::Sgd(std::vector<ParameterGroup> groups, SgdOptions options)
                 "momentum");
     check_group(!group.eps, g, "there is no eps", group.eps.value_or(0), "none");
     const double momentum = group.momentum.value_or(options.momentum);
+    check_group(options.dampening >= 0 && options.dampening <= 1, g, "impossible dampening",
+                options.dampening, "0 to 1");
     check_group(momentum >= 0, g, "impossible momentum", momentum, "0 or more");
     check_group(!options.nesterov || momentum > 0, g, "nesterov without momentum", momentum,
                 "momentum above 0");

@@ -24,7 +24,8 @@ class Sgd : public Optimizer {
  public:
   using Options = SgdOptions;
 
-  // Throws Error unless momentum and weight_decay are 0 or more.
+  // Throws Error unless momentum and weight_decay are 0 or more and dampening is 0 to 1; when nesterov
+  // has no momentum or a dampening; and when a group has betas or eps.
   explicit Sgd(std::vector<ParameterGroup> groups, SgdOptions options = {});
   template <std::same_as<nn::ParameterList> Parameters>  // exactly: a braced list means groups
   explicit Sgd(Parameters parameters, SgdOptions options = {})

@@ -14,7 +14,7 @@
 namespace keymix::train {
 namespace {
 
-constexpr std::int64_t kBarWidth = 30, kLeastBar = 7;
+constexpr std::int64_t kLabelWidth = 15, kBarWidth = 30, kLeastBar = 7;
 constexpr double kRedrawSeconds = 0.1;
 
 double now() {
@@ -48,11 +48,12 @@ std::string bar_text(double fraction, std::int64_t width) {
 
 }  // namespace
 
-ProgressBar::ProgressBar(ProgressBarOptions options)
-    : options_(std::move(options)), terminal_(is_terminal(options_.stream)), start_(now()) {
+ProgressBar::ProgressBar(ProgressBarOptions options) : options_(std::move(options)), start_(now()) {
   check(options_.total >= 1 && options_.line_every >= 1,
         "ProgressBar: no steps; got total = {}, line_every = {}; needed 1 or more", options_.total,
         options_.line_every);
+  check(options_.stream != nullptr, "ProgressBar: got no stream; needed one, such as stdout");
+  terminal_ = is_terminal(options_.stream);
 }
 
 ProgressBar::~ProgressBar() {
@@ -71,14 +72,14 @@ void ProgressBar::draw(std::int64_t done, std::string_view status) {
   const double fraction =
       std::clamp(static_cast<double>(done) / static_cast<double>(options_.total), 0.0, 1.0);
   const std::string total = grouped(options_.total);
-  std::string label = fmt::format("{:<{}}", options_.label, options_.label_width);
+  std::string label = fmt::format("{:<{}}", options_.label, kLabelWidth);
   std::string count = fmt::format("{:>{}}/{}", grouped(done), total.size(), total);
   std::string text(status), time;
   if (done >= options_.total)
     time = clock_text(seconds);
-  else if (done > options_.first)
+  else if (done > options_.done_before)
     time = clock_text(seconds * static_cast<double>(options_.total - done) /
-                      static_cast<double>(done - options_.first)) +
+                      static_cast<double>(done - options_.done_before)) +
            " left";
 
   // A line that wrapped could not be redrawn. What goes first where there is no room: the label's

@@ -17,16 +17,16 @@ namespace keymix::train {
 
 struct ProgressBarOptions {
   std::string label = {};  // the first column
-  std::int64_t label_width = 15;
-  std::int64_t total = 1;       // steps
-  std::int64_t first = 0;       // steps done before the clock starts
-  std::int64_t line_every = 1;  // steps between lines where `stream` is no terminal
+  std::int64_t total = 1;  // steps
+  std::int64_t done_before = 0;  // steps done before the clock starts
+  std::int64_t line_every = 1;   // steps between lines where `stream` is no terminal
   std::FILE* stream = stdout;
 };
 
 class ProgressBar {
  public:
-  // The clock starts here. Throws Error unless total and line_every are 1 or more.
+  // The clock starts here. Throws Error unless total and line_every are 1 or more and there is
+  // a stream.
   explicit ProgressBar(ProgressBarOptions options);
   ~ProgressBar();  // ends a line that isn't finished
   ProgressBar(const ProgressBar&) = delete;

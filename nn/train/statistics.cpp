@@ -1,11 +1,14 @@
 #include "keymix/nn/train/statistics.h"
 
+#include "keymix/core/error.h"
+
 #include <algorithm>
 #include <iterator>
 
 namespace keymix::train {
 
 void RunningLoss::add(double loss, std::int64_t step) {
+  check(step >= 1, "RunningLoss: steps count from 1; got step {}; needed 1 or more", step);
   sum += loss;
   ++count;
   smooth += (loss - smooth) / static_cast<double>(std::min<std::int64_t>(step, 50));

@@ -1,5 +1,5 @@
 // Event files that TensorBoard reads: records of length, data and checksums (TFRecord), each
-// holding an Event message of protocol buffers with one scalar or a session's start.
+// holding an Event message of protocol buffers with one scalar or a file's start.
 //
 //   train::TensorBoardFile events("runs/mine");
 //   events.scalar("train/loss", step, loss.item());

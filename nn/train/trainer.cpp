@@ -34,6 +34,9 @@ void check_options(const TrainerOptions& options) {
         "log_every = {}, patience = {}; needed 0 or more",
         options.clip, options.evaluate_every, options.checkpoint_every, options.log_every,
         options.patience);
+  check(std::isfinite(options.items_per_step) && options.items_per_step >= 0,
+        "Trainer: impossible items_per_step; got {}; needed a finite 0 or more",
+        options.items_per_step);
   check(!options.resume || !options.folder.empty(),
         "Trainer: resume needs a folder; got none; needed the folder of the first run");
 }
@@ -41,15 +44,15 @@ void check_options(const TrainerOptions& options) {
 }  // namespace
 
 // The files, the bar and the clock of one run.
-class Trainer::Session {
+class Trainer::Run {
  public:
-  explicit Session(Trainer& trainer) : trainer_(trainer), options_(trainer.options_) {
+  explicit Run(Trainer& trainer) : trainer_(trainer), options_(trainer.options_) {
     begin();
     if (options_.progress != nullptr)
       bar_.emplace(ProgressBarOptions{
           .label = options_.label,
           .total = options_.steps,
-          .first = trainer_.progress_.step,
+          .done_before = trainer_.progress_.step,
           .line_every = options_.evaluate_every > 0 ? options_.evaluate_every : log_every(),
           .stream = options_.progress});
   }
@@ -111,7 +114,7 @@ class Trainer::Session {
   double total_seconds_ = 0;
 };
 
-void Trainer::Session::begin() {
+void Trainer::Run::begin() {
   const Progress& progress = trainer_.progress_;
   result_.resumed_from = progress.resumed_from;
   result_.evaluations.resize(trainer_.validations_.size());
@@ -141,7 +144,7 @@ void Trainer::Session::begin() {
                     });
 }
 
-void Trainer::Session::log_losses() {
+void Trainer::Run::log_losses() {
   Progress& progress = trainer_.progress_;
   const double mean = progress.loss.take_mean();
   result_.losses.push_back({progress.step, mean});
@@ -153,7 +156,7 @@ void Trainer::Session::log_losses() {
   for (const auto& [name, value] : numbers) events_->scalar("train/" + name, progress.step, value);
 }
 
-bool Trainer::Session::evaluate() {
+bool Trainer::Run::evaluate() {
   Progress& progress = trainer_.progress_;
   if (trainer_.validations_.empty()) return false;
   Numbers numbers;
@@ -186,7 +189,7 @@ bool Trainer::Session::evaluate() {
 
 // Throws Error unless what is to be saved is finite: a step along a finite gradient can still leave
 // the range of a dtype. What is frozen no step has changed.
-void Trainer::Session::check_weights() const {
+void Trainer::Run::check_weights() const {
   for (const nn::Parameter& parameter : trainer_.parameters_)
     if (parameter.tensor.requires_grad() && !isfinite(parameter.tensor).all().item<bool>())
       throw Error(fmt::format("train: '{}' is not finite after step {}; needed finite weights",
@@ -194,14 +197,14 @@ void Trainer::Session::check_weights() const {
                   trainer_.advice_on_divergence());
 }
 
-void Trainer::Session::save() {
+void Trainer::Run::save() {
   if (options_.folder.empty()) return;
   check_weights();
   write_checkpoint(trainer_.checkpoint_path(), trainer_.make_checkpoint());
 }
 
 // Called while averaged weights, if any, are in the model.
-void Trainer::Session::keep_best(double value) {
+void Trainer::Run::keep_best(double value) {
   if (!options_.folder.empty()) check_weights();
   Progress& progress = trainer_.progress_;
   progress.best = value;
@@ -216,7 +219,7 @@ void Trainer::Session::keep_best(double value) {
   write_checkpoint(trainer_.best_path(), best);
 }
 
-void Trainer::Session::draw_curves() {
+void Trainer::Run::draw_curves() {
   std::vector<Plot> plots{{.title = options_.label,
                            .y_label = "training loss",
                            .series = {{.title = "mean loss", .points = result_.losses}}}};
@@ -230,7 +233,7 @@ void Trainer::Session::draw_curves() {
   draw_plots(plots, (std::filesystem::path(options_.folder) / "curves.png").string());
 }
 
-TrainResult Trainer::Session::finish(TrainResult::Ending ending) {
+TrainResult Trainer::Run::finish(TrainResult::Ending ending) {
   const Progress& progress = trainer_.progress_;
   result_.ending = ending;
   result_.steps = progress.step;
@@ -297,6 +300,10 @@ void Trainer::track(const std::string& name, Generator& generator) {
 }
 
 void Trainer::validate(const std::string& name, std::function<double()> evaluate, Better better) {
+  check(evaluate != nullptr,
+        "validate: got an empty function for '{}'; needed one that gives a number", name);
+  for (const Validation& other : validations_)
+    check(other.name != name, "validate: the name '{}' is taken; needed one of its own", name);
   validations_.push_back({name, std::move(evaluate), better});
 }
 
@@ -348,9 +355,16 @@ std::string Trainer::advice_on_divergence() const {
 }
 
 TrainResult Trainer::run(const LossOfBatch& loss_of_batch) {
+  check(loss_of_batch != nullptr,
+        "Trainer: got an empty function; needed one that gives a batch's loss");
+  check(
+      options_.patience == 0 || !validations_.empty(),
+      "Trainer: patience counts evaluations; got patience = {} and none; needed validate() before "
+      "run()",
+      options_.patience);
   if (!options_.folder.empty()) prepare_folder();
   const InterruptGuard guard;
-  Session session(*this);
+  Run this_run(*this);
   model_.train();
   const std::int64_t save_every =
       options_.checkpoint_every > 0 ? options_.checkpoint_every : options_.evaluate_every;
@@ -362,21 +376,21 @@ TrainResult Trainer::run(const LossOfBatch& loss_of_batch) {
     const Clock::time_point start = Clock::now();
     const double loss = train_step(loss_of_batch);
     if (!std::isfinite(loss)) explain_failure(loss_of_batch, loss, before);
-    session.after_step(loss, seconds_since(start));
+    this_run.after_step(loss, seconds_since(start));
     const bool last = progress_.step == options_.steps;
     const bool evaluates =
         last || (options_.evaluate_every > 0 && progress_.step % options_.evaluate_every == 0);
-    if (evaluates) stop = session.evaluate();
+    if (evaluates) stop = this_run.evaluate();
     interrupted = InterruptGuard::interrupted();
     if (last || stop || interrupted || (save_every > 0 && progress_.step % save_every == 0))
-      session.save();
-    session.draw_bar(evaluates);
+      this_run.save();
+    this_run.draw_bar(evaluates);
   }
   using Ending = TrainResult::Ending;
   const bool done = progress_.step >= options_.steps;
-  return session.finish(done   ? Ending::finished
-                        : stop ? Ending::stopped_early
-                               : Ending::interrupted);
+  return this_run.finish(done   ? Ending::finished
+                         : stop ? Ending::stopped_early
+                                : Ending::interrupted);
 }
 
 }  // namespace keymix::train

@@ -93,6 +93,7 @@ class Trainer {
   void track(const std::string& name, Generator& generator);
 
   // Called in evaluation mode under NoGrad. The first one decides what is best, and early stopping.
+  // Throws Error when the name is taken or the function empty.
   void validate(const std::string& name, std::function<double()> evaluate,
                 Better better = Better::lower);
 
@@ -100,7 +101,7 @@ class Trainer {
   // loss or the norm of the gradients (clipped or not) is not finite, before such a step changes the
   // weights, naming the op that made the first such value: the step is run again in AnomalyMode for
   // it. Throws Error when a checkpoint would hold a weight that is not finite, and on everything that
-  // cannot be written or resumed, too. The last checkpoint is then as it was.
+  // cannot be written or resumed, and on an empty function or patience without a validation. The last checkpoint is then as it was.
   TrainResult run(const LossOfBatch& loss_of_batch);
 
   // After run(): puts the best weights into the model. Throws Error without a folder or a
@@ -131,7 +132,7 @@ class Trainer {
     std::int64_t evaluations_since_best = 0;
     std::int64_t resumed_from = 0;
   };
-  class Session;  // one run(): its files, bar and clock
+  class Run;  // one run(): its files, bar and clock
 
   void add_tracked(Tracked tracked);
   void prepare_folder();

@@ -24,8 +24,8 @@ struct ClassifierOptions {
   std::int64_t heads = 2;
   std::optional<std::int64_t> head_dim = std::nullopt;
   std::int64_t hidden = 128;  // features inside the blocks' Mlp and the head
-  double dropout = 0.1;
-  double attention_dropout = 0.1;
+  double dropout = 0.0;
+  double attention_dropout = 0.0;
   AttentionOptions attention = {};
   PositionKind positions = learned;
 };

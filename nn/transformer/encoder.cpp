@@ -77,6 +77,10 @@ Tensor Encoder::step(Tensor x, std::vector<std::unique_ptr<AttentionState>>& sta
         "Encoder '{}': the state is another model's; got {} blocks; needed {}", scope().path(),
         state.size(), blocks.size());
   for (std::size_t i = 0; i < state.size(); ++i)
+    check(state[i] != nullptr,
+          "Encoder '{}': the state of block {} is null; needed one of make_state()", scope().path(),
+          i);
+  for (std::size_t i = 0; i < state.size(); ++i)
     x = blocks[static_cast<std::int64_t>(i)].step(x, *state[i]);
   return normalised(x);
 }

@@ -11,20 +11,20 @@
 namespace keymix {
 namespace {
 
-void check_options(const GenerateOptions& options) {
-  check(options.length >= 0, "generate: negative length; got {}; needed 0 or more", options.length);
+void check_options(const char* op, const GenerateOptions& options) {
+  check(options.length >= 0, "{}: negative length; got {}; needed 0 or more", op, options.length);
   check(std::isfinite(options.temperature) && options.temperature >= 0,
-        "generate: impossible temperature; got {}; needed a finite 0 or more", options.temperature);
-  check(options.top_k >= 0, "generate: impossible top_k; got {}; needed 0 (all) or more",
+        "{}: impossible temperature; got {}; needed a finite 0 or more", op, options.temperature);
+  check(options.top_k >= 0, "{}: impossible top_k; got {}; needed 0 (all) or more", op,
         options.top_k);
   check(options.top_p > 0 && options.top_p <= 1,
-        "generate: impossible top_p; got {}; needed 0 < top_p <= 1", options.top_p);
+        "{}: impossible top_p; got {}; needed 0 < top_p <= 1", op, options.top_p);
 }
 
 }  // namespace
 
 std::int64_t sample(const Tensor& logits, const GenerateOptions& options, Generator& rng) {
-  check_options(options);
+  check_options("sample", options);
   check(logits.ndim() == 1 && logits.numel() > 0, "sample: got logits {}; needed [vocab]",
         logits.shape());
   const std::vector<double> values = to_vector<double>(logits);
@@ -59,7 +59,7 @@ std::int64_t sample(const Tensor& logits, const GenerateOptions& options, Genera
 Generation::Generation(nn::LanguageModel& model, std::vector<std::int64_t> prompt,
                        GenerateOptions options, Generator& rng)
     : model_(model), options_(options), rng_(rng), tokens_(std::move(prompt)) {
-  check_options(options_);
+  check_options("generate", options_);
   check(!tokens_.empty(), "generate: the prompt is empty; needed one token or more");
   for (std::size_t i = 0; i < tokens_.size(); ++i)
     check(tokens_[i] >= 0 && tokens_[i] < model.vocab(),

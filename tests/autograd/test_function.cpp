@@ -92,6 +92,7 @@ TEST_CASE("a function with its own backward", "[unit]") {
 TEST_CASE("functions pass gradient checks, once and twice", "[gradcheck]") {
   const Tensor x = tensor({-2, -0.3, 0.7, 5});
   gradcheck<Softsign>({x});
+  gradgradcheck<Softsign>({x});
   gradcheck(Softsign::apply, {x});
   gradgradcheck(Softsign::apply, {x});
   gradcheck<OwnTanh>({x});

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "backends/kernel_array.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/core/error.h"
 
 namespace keymix::testing {

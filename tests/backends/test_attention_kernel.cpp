@@ -4,7 +4,7 @@
 #include "backends/attention_kernel_run.h"
 #include "keymix/backends/cpu/attention_tile.h"
 #include "keymix/backends/cpu/cpu_backend.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "support/catch.h"
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 // strides, every dtype, and the same bits for any number of threads.
 #include "backends/element.h"
 #include "keymix/backends/cpu/cpu_backend.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/core/error.h"
 #include "support/catch.h"
 

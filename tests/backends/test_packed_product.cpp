@@ -1,7 +1,7 @@
 // packed_product against sums in double: sizes around every cut, both layouts of each operand, on
 // every SIMD target of this CPU; what it may touch, and the same bits for any number of threads.
 #include "keymix/backends/cpu/gemm.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "backends/array.h"
 #include "support/catch.h"
 

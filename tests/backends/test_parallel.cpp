@@ -1,6 +1,7 @@
 // parallel_for: every chunk once, chunks cut by count and grain alone, exceptions, nesting, several
 // callers. Tagged [threads]: ThreadSanitizer runs these.
 #include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/core/error.h"
 #include "support/catch.h"
 

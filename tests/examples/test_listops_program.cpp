@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "core/file_helpers.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/core/error.h"
 #include "keymix/core/version.h"
 #include "keymix/nn/train/metrics.h"

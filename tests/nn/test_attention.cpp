@@ -3,6 +3,7 @@
 #include "keymix/autograd/grad_mode.h"
 #include "keymix/nn/attention/cores.h"
 #include "keymix/nn/attention/multi_head.h"
+#include "keymix/ops/dropout.h"
 #include "keymix/ops/create.h"
 #include "keymix/ops/matmul.h"
 #include "keymix/ops/normalize.h"
@@ -31,7 +32,9 @@ struct CosineCore : nn::AttentionCore {
 
   Tensor forward(const nn::AttentionInput& in) override {
     Tensor score = matmul(normalize(in.query, -1), normalize(in.keys[0], -1).transpose(-2, -1));
-    return matmul(softmax(in.mask.apply(exp(log_scale) * score), -1), in.value);
+    Tensor weights = softmax(in.mask.apply(exp(log_scale) * score), -1);
+    if (in.dropout > 0) weights = dropout(weights, in.dropout, scope().generator());
+    return matmul(weights, in.value);
   }
 };
 

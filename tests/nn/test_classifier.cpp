@@ -1,7 +1,7 @@
 // The classifier: parameter counts, padding, gradients of every parameter, learning, and the same
 // bits whatever the number of threads.
 #include "keymix/autograd/grad_mode.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/nn/attention/cores.h"
 #include "keymix/nn/optim/adam.h"
 #include "keymix/nn/optim/clip.h"

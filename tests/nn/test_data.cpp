@@ -4,6 +4,7 @@
 #include "keymix/core/npy.h"
 #include "keymix/nn/data/collate.h"
 #include "keymix/nn/data/loader.h"
+#include "keymix/nn/data/prefetch.h"
 #include "keymix/nn/data/shuffle.h"
 #include "keymix/nn/data/text_windows.h"
 #include "keymix/ops/create.h"
@@ -184,6 +185,25 @@ TEST_CASE("what a loader's thread throws arrives where the batch was wanted", "[
     loader.seek({1, 0});  // and it can be used again
     CHECK(message_of([&] { loader.seek({0, 0}); }) == "no error");
   }
+}
+
+TEST_CASE("what a prefetcher's function throws is a failure too", "[unit][threads]") {
+  int made = 0;
+  data::Prefetcher numbers(
+      [&made]() -> data::Prefetcher::Made {
+        if (++made == 3) fail("there is no third");
+        return {.product = std::make_shared<int>(made)};
+      },
+      2);
+  CHECK(*static_cast<int*>(numbers.take().product.get()) == 1);
+  CHECK(*static_cast<int*>(numbers.take().product.get()) == 2);
+  for (int again = 0; again < 2; ++again) {
+    const data::Prefetcher::Made third = numbers.take();
+    CHECK(third.product == nullptr);
+    CHECK(message_of([&] { std::rethrow_exception(third.failure); }) == "there is no third");
+  }
+  numbers.stop();
+  CHECK(*static_cast<int*>(numbers.take().product.get()) == 4);
 }
 
 TEST_CASE("tensors made on the loader's thread train beside it", "[unit][threads]") {

@@ -2,7 +2,7 @@
 // stopped.
 #include "core/file_helpers.h"
 #include "keymix/autograd/grad_mode.h"
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "keymix/nn/attention/cores.h"
 #include "keymix/nn/data/loader.h"
 #include "keymix/nn/data/text_windows.h"

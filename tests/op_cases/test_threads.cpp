@@ -1,5 +1,5 @@
 // Work is cut by the shapes alone, so bits do not depend on the number of threads.
-#include "keymix/backends/cpu/parallel.h"
+#include "keymix/backends/threads.h"
 #include "op_cases/run.h"
 #include "support/catch.h"
 

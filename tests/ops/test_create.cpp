@@ -52,6 +52,13 @@ TEST_CASE("arange", "[unit]") {
   CHECK(values(arange(0, 1, 0.25)) == Values{0, 0.25, 0.5, 0.75});
   CHECK(values(arange(1.0, 2.0, 0.5, {.dtype = float64})) == Values{1, 1.5});
   CHECK(values(arange(3, {.dtype = float32})) == Values{0, 1, 2});
+  // The whole range of the type, which no int64 counts.
+  const std::int64_t least = INT64_MIN, most = INT64_MAX;
+  CHECK(to_vector<std::int64_t>(arange(least, most, most)) ==
+        std::vector<std::int64_t>{least, -1, most - 1});
+  CHECK(to_vector<std::int64_t>(arange(most, least, least)) == std::vector<std::int64_t>{most, -1});
+  CHECK(arange(most, least).shape() == Shape{0});
+  CHECK_THROWS_AS(arange(least, most), Error);
   // Value i is start + i * step, so errors do not pile up.
   CHECK(arange(0.0, 1000.0, 0.1, {.dtype = float64})[9999].item() == 9999 * 0.1);
   // Large integers stay exact.
@@ -96,6 +103,8 @@ TEST_CASE("to_vector reads row-major order through any strides, and converts", "
   CHECK(to_vector<float>(x) == std::vector<float>{1, 4, 2, 5, 3, 6});
   CHECK(to_vector<std::int64_t>(tensor({1.9, -1.9})) == std::vector<std::int64_t>{1, -1});
   CHECK(to_vector<double>(zeros({0})).empty());
+  CHECK(static_cast<float>(to_vector<Half>(tensor({1.5}))[0]) == 1.5f);
+  CHECK(static_cast<float>(to_vector<BFloat16>(tensor({1.5}))[0]) == 1.5f);
   CHECK(to_vector<float>(x.slice(0, 0, 3, 2)) == std::vector<float>{1, 4, 3, 6});
 }
 

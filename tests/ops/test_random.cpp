@@ -98,7 +98,26 @@ TEST_CASE("misuse of random factories", "[unit]") {
         std::string::npos);
   CHECK(message_of([&] { bernoulli({2}, 1.5, rng); }) ==
         "bernoulli: probability is impossible; got 1.5; needed [0, 1]");
-  CHECK(message_of([&] { normal({2}, 0, -1, rng); }) ==
-        "normal: negative standard deviation; got -1; needed 0 or more");
+  CHECK(
+      message_of([&] { normal({2}, 0, -1, rng); }) ==
+      "normal: impossible distribution; got mean 0, standard deviation -1; needed finite numbers, "
+      "the deviation 0 or more");
+  const double inf = INFINITY;
+  CHECK_THROWS_AS(normal({2}, NAN, 1, rng), Error);
+  CHECK_THROWS_AS(normal({2}, 0, inf, rng), Error);
+  CHECK_THROWS_AS(uniform({2}, -inf, inf, rng), Error);
+  CHECK_THROWS_AS(uniform({2}, -1e308, 1e308, rng), Error);  // wider than a double
+  // The same on every backend: a range of 2^32 is drawn, one more is not.
+  CHECK_THROWS_AS(randint(0, (std::int64_t{1} << 32) + 1, {2}, rng), Error);
+  CHECK_THROWS_AS(randint(INT64_MIN, INT64_MAX, {2}, rng), Error);
+  CHECK_THROWS_AS(randint(0, 2, {2}, rng, {.dtype = bool_}), Error);
+  CHECK_THROWS_AS(randint(-1, 2, {2}, rng, {.dtype = uint8}), Error);
+  CHECK_THROWS_AS(randint(0, 257, {2}, rng, {.dtype = uint8}), Error);
+  CHECK_THROWS_AS(randperm(257, rng, {.dtype = uint8}), Error);
+  CHECK_THROWS_AS(randperm(258, rng, {.dtype = bfloat16}), Error);  // 257 would be 256 again
+  CHECK_THROWS_AS(randperm(3, rng, {.dtype = bool_}), Error);
   CHECK(rng.state().offset == 0);  // nothing was drawn
+  CHECK(randint(0, 256, {2}, rng, {.dtype = uint8}).dtype() == uint8);
+  CHECK(randint(0, std::int64_t{1} << 32, {2}, rng).dtype() == int64);
+  CHECK(randperm(256, rng, {.dtype = uint8}).max().item() == 255);
 }

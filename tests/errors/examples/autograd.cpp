@@ -84,8 +84,11 @@ Section backward_section() {
                "hint: pass {.allow_unused = true} to get an undefined tensor instead"},
               {MISUSE(checkpoint(nullptr, {x})),
                "checkpoint: got an empty function; needed something to compute"},
+              {MISUSE(checkpoint([](const TensorList& in) { return in[0]; }, {x},
+                                 {.generators = {nullptr}})),
+               "checkpoint: generator 0 is null; needed one that `function` draws from"},
               {MISUSE(graph_to_string(ones({2}))),
-               "print_graph: the tensor [2] has no history; needed the result of recorded ops"},
+               "graph_to_string: the tensor [2] has no history; needed the result of recorded ops"},
           }};
 }
 
@@ -108,6 +111,8 @@ Section leaf_section() {
            "leaf that requires one"},
           {MISUSE(ones({2}, {.requires_grad = true}).set_grad(ones({3}))),
            "set_grad: the gradient does not fit; got float32 [3]; needed float32 [2]"},
+          {MISUSE(Tensor w = ones({2}, {.requires_grad = true}); w.register_hook(nullptr)),
+           "register_hook: got an empty function; needed one of the cotangent"},
           {MISUSE(ones({2}).register_hook([](const Tensor& dx) { return dx; })),
            "register_hook: the tensor [2] does not require a gradient; needed one that does"},
           {MISUSE(Tensor w = ones({2}, {.requires_grad = true});
@@ -220,6 +225,9 @@ Section gradcheck_section() {
                "gradcheck: the gradient of input 0 (shape [1]) is wrong at element 0; analytic 1; "
                "numeric 0 (difference 1, allowed 1.01e-05)",
                "an op that gives 0 and says that its gradient is 1"},
+              {MISUSE(gradcheck([](const Tensor& t) { return t; }, {x}, {.eps = 0})),
+               "gradcheck: impossible options; got eps = 0, atol = 1e-07, rtol = 1e-05; needed a "
+               "positive eps, and tolerances of 0 or more"},
               {MISUSE(gradcheck([](const Tensor& t) { return t; }, {arange(2)})),
                "gradcheck: none of the 1 inputs is floating; needed at least one"},
               {MISUSE(gradcheck([](const Tensor& t) { return t.detach(); }, {x})),

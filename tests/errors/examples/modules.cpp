@@ -9,8 +9,11 @@
 #include "keymix/nn/layers/positions.h"
 #include "keymix/nn/layers/rms_norm.h"
 #include "keymix/nn/module_list.h"
+#include "keymix/nn/sequential.h"
 #include "keymix/nn/summary.h"
 #include "keymix/ops/create.h"
+
+#include <cmath>
 
 namespace keymix::testing {
 namespace {
@@ -48,6 +51,14 @@ Section scope_section() {
                   nn::summary(layer, ones({1, 2}))),
            "summary: the output has no graph; needed one that the model made in grad mode\n  hint: "
            "is a NoGrad alive, or is every parameter frozen?"},
+          {MISUSE(nn::Sequential(nn::Scope(Generator(1)) / "net",
+                                 std::function<Tensor(const Tensor&)>())),
+           "Sequential 'net': function 0 is empty; needed one of a tensor"},
+          {MISUSE(Generator rng(1); nn::init::xavier_uniform(ones({3, 3}), rng, -1)),
+           "xavier_uniform: impossible gain; got -1; needed a finite 0 or more"},
+          {MISUSE(Generator rng(1);
+                  nn::init::kaiming_normal(ones({3, 3}), rng, {.negative_slope = NAN})),
+           "kaiming_normal: impossible negative_slope; got nan; needed a finite number"},
           {MISUSE(Generator rng(1); nn::init::xavier_uniform(ones({3}), rng)),
            "xavier_uniform: fan-in and fan-out need two dimensions; got [3]; needed [out, in, …]"},
       }};

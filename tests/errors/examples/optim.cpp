@@ -58,6 +58,8 @@ Section group_section() {
                "Sgd: there is no eps in group 0; got 1e-08; needed none"},
               {MISUSE(Sgd(list, {.momentum = -0.9})),
                "Sgd: impossible momentum in group 0; got -0.9; needed 0 or more"},
+              {MISUSE(Sgd(list, {.momentum = 0.9, .dampening = 1.5})),
+               "Sgd: impossible dampening in group 0; got 1.5; needed 0 to 1"},
               {MISUSE(Sgd(list, {.nesterov = true})),
                "Sgd: nesterov without momentum in group 0; got 0; needed momentum above 0"},
               {MISUSE(Sgd(list, {.momentum = 0.9, .dampening = 0.1, .nesterov = true})),
@@ -123,6 +125,9 @@ Section schedule_section() {
            "InverseSqrt: steps count from 0; got step -1; needed 0 or more"},
           {MISUSE(optim::OneCycle{.steps = 10}(10)),
            "OneCycle: step 10 is outside the cycle; it has steps = 10; needed 0 <= step < steps"},
+          {MISUSE(optim::OneCycle{.steps = 10, .base_momentum = 5}(0)),
+           "OneCycle: impossible momentum; got base_momentum = 5, max_momentum = 0.95; needed 0 or "
+           "more, below 1"},
           {MISUSE(optim::OneCycle{.steps = 10, .pct_start = 1.5}(0)),
            "OneCycle: impossible options; got pct_start = 1.5, div_factor = 25, final_div_factor = "
            "10000; needed 0 <= pct_start <= 1 and positive factors"},

@@ -9,6 +9,7 @@
 #include "keymix/nn/train/metrics.h"
 #include "keymix/nn/train/plot.h"
 #include "keymix/nn/train/progress_bar.h"
+#include "keymix/nn/train/statistics.h"
 #include "keymix/nn/train/tensorboard.h"
 #include "keymix/nn/train/trainer.h"
 #include "keymix/ops/create.h"
@@ -58,6 +59,22 @@ Section option_section() {
           {MISUSE(Run run; Trainer trainer(run.model, run.sgd, optim::Constant{}, {});
                   trainer.track("noise", run.noise); trainer.track("noise", run.noise)),
            "track: the name 'noise' is taken; needed one of its own"},
+          {MISUSE(Run run; Trainer trainer(run.model, run.sgd, optim::Constant{}, {});
+                  const auto zero = [] { return 0.0; }; trainer.validate("loss", zero);
+                  trainer.validate("loss", zero)),
+           "validate: the name 'loss' is taken; needed one of its own"},
+          {MISUSE(Run run; Trainer trainer(run.model, run.sgd, optim::Constant{}, {});
+                  trainer.validate("loss", nullptr)),
+           "validate: got an empty function for 'loss'; needed one that gives a number"},
+          {MISUSE(Run run; Trainer trainer(run.model, run.sgd, optim::Constant{}, {});
+                  trainer.run(nullptr)),
+           "Trainer: got an empty function; needed one that gives a batch's loss"},
+          {MISUSE(Run().train({.patience = 2})),
+           "Trainer: patience counts evaluations; got patience = 2 and none; needed validate() "
+           "before "
+           "run()"},
+          {MISUSE(Run().train({.items_per_step = -1})),
+           "Trainer: impossible items_per_step; got -1; needed a finite 0 or more"},
           {MISUSE(Run run; Trainer trainer(run.model, run.sgd, optim::Constant{}, {});
                   trainer.load_best()),
            "load_best: nothing was kept; needed a folder and a validation"},
@@ -207,6 +224,10 @@ Section report_section() {
           {MISUSE(train::TensorBoardFile(folder / "missing")),
            "tensorboard: cannot make a file in 'FOLDER/missing'; No such file or directory; needed "
            "a folder to write to"},
+          {MISUSE(train::RunningLoss mean; mean.add(0.5, 0)),
+           "RunningLoss: steps count from 1; got step 0; needed 1 or more"},
+          {MISUSE(train::ProgressBar({.stream = nullptr})),
+           "ProgressBar: got no stream; needed one, such as stdout"},
           {MISUSE(train::ProgressBar({.total = 0})),
            "ProgressBar: no steps; got total = 0, line_every = 1; needed 1 or more"},
           {MISUSE(train::heatmap_script({}, "out.png")),

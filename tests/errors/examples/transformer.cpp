@@ -51,28 +51,51 @@ Section attention_section() {
 }
 
 Section core_section() {
-  return {"nn",
-          "Mgk, Smgk and decoding with kept keys",
-          {
-              {MISUSE(MultiHeadAttention(
-                   Generator(1), {.width = 8, .heads = 2, .attention = nn::Mgk{.components = 0}})),
-               "MgkCore '': impossible mixture; got components = 0; needed 1 or more"},
-              {MISUSE(MultiHeadAttention(
-                   Generator(1),
-                   {.width = 8, .heads = 2, .attention = nn::Smgk{.bandwidth_factors = {1, -3}}})),
-               "SmgkCore '': bandwidth_factors do not fit; got [1, -3]; needed 2 positive numbers, "
-               "one per component"},
-              {MISUSE(MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
-                      layer.make_state(0)),
-               "make_state '': no room; got capacity = 0; needed 1 or more"},
-              {MISUSE(MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
-                      const auto state = layer.make_state(4); layer.step(ones({1, 1, 8}), *state)),
-               "step '': decoding keeps no gradients; the query requires one; needed NoGrad"},
-              {MISUSE(MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
-                      const auto state = layer.make_state(4); const NoGrad no_grad;
-                      layer.step(ones({1, 3, 8}), *state); layer.step(ones({1, 2, 8}), *state)),
-               "step '': the state is full; got 2 positions after 3; needed at most 4 in all"},
-          }};
+  const nn::AttentionOptions no_core(
+      [](const nn::Scope&, const nn::AttentionGeometry&) -> std::unique_ptr<nn::AttentionCore> {
+        return nullptr;
+      });
+  return {
+      "nn",
+      "Mgk, Smgk and decoding with kept keys",
+      {
+          {MISUSE(MultiHeadAttention(
+               Generator(1), {.width = 8, .heads = 2, .attention = nn::Mgk{.components = 0}})),
+           "MgkCore '': impossible mixture; got components = 0; needed 1 or more"},
+          {MISUSE(MultiHeadAttention(
+               Generator(1),
+               {.width = 8, .heads = 2, .attention = nn::Smgk{.bandwidth_factors = {1, -3}}})),
+           "SmgkCore '': bandwidth_factors do not fit; got [1, -3]; needed 2 positive numbers, "
+           "one per component"},
+          {MISUSE(nn::AttentionOptions{nn::AttentionOptions::MakeCore()}),
+           "AttentionOptions: got an empty function; needed one that makes a core"},
+          {MISUSE(MultiHeadAttention(Generator(1), {.width = 8, .heads = 2, .attention = no_core})),
+           "AttentionOptions '': the function made no core; needed one",
+           "no_core: a function that returns null"},
+          {MISUSE(MultiHeadAttention softmax(Generator(1), {.width = 8, .heads = 2});
+                  MultiHeadAttention mgk(Generator(1),
+                                         {.width = 8, .heads = 2, .attention = nn::Mgk{}});
+                  const auto state = softmax.make_state(4); const NoGrad no_grad;
+                  softmax.step(ones({1, 1, 8}), *state); mgk.step(ones({1, 1, 8}), *state)),
+           "step '': the state is another core's; got 1 keys a position; needed 2, as make_state() "
+           "gives"},
+          {MISUSE(MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
+                  const auto state = layer.make_state(4); const NoGrad no_grad;
+                  layer.step(ones({1, 1, 8}), *state); layer.step(ones({2, 1, 8}), *state)),
+           "step '': the state is another layer's or another batch's; got keys [2, 2, 1, 4] "
+           "[batch, "
+           "heads, …, width]; needed them as in [1, 2, 4, 4], which it has"},
+          {MISUSE(MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
+                  layer.make_state(0)),
+           "make_state '': no room; got capacity = 0; needed 1 or more"},
+          {MISUSE(MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
+                  const auto state = layer.make_state(4); layer.step(ones({1, 1, 8}), *state)),
+           "step '': decoding keeps no gradients; the query requires one; needed NoGrad"},
+          {MISUSE(MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
+                  const auto state = layer.make_state(4); const NoGrad no_grad;
+                  layer.step(ones({1, 3, 8}), *state); layer.step(ones({1, 2, 8}), *state)),
+           "step '': the state is full; got 2 positions after 3; needed at most 4 in all"},
+      }};
 }
 
 Section performer_section() {
@@ -127,6 +150,10 @@ Section model_section() {
                auto state = encoder.make_state(4); state.pop_back();
                encoder.step(ones({1, 1, 8}), state)),
            "Encoder '': the state is another model's; got 1 blocks; needed 2"},
+          {MISUSE(nn::Encoder model(Generator(1), {.layers = 1, .block = {.width = 8, .heads = 2}});
+                  std::vector<std::unique_ptr<nn::AttentionState>> state(1);
+                  model.step(ones({1, 1, 8}), state)),
+           "Encoder '': the state of block 0 is null; needed one of make_state()"},
           {MISUSE(nn::Decoder(Generator(1), {.block = {.width = 8, .heads = 2}})),
            "Decoder '': no layers; got layers = 0; needed 1 or more"},
           {MISUSE(nn::Mlp(Generator(1), {.width = 8, .hidden = 16, .activation = nullptr})),
@@ -159,6 +186,8 @@ Section generate_section() {
                "generate: impossible top_k; got -1; needed 0 (all) or more"},
               {MISUSE(Generator rng(1); generate(*model, {1}, {.top_p = 0}, rng)),
                "generate: impossible top_p; got 0; needed 0 < top_p <= 1"},
+              {MISUSE(Generator rng(1); sample(ones({9}), {.top_p = 2}, rng)),
+               "sample: impossible top_p; got 2; needed 0 < top_p <= 1"},
               {MISUSE(Generator rng(1); sample(ones({2, 9}), {}, rng)),
                "sample: got logits [2, 9]; needed [vocab]"},
               {MISUSE(Generator rng(1); sample(tensor({1, INFINITY}), {}, rng)),

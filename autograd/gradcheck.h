@@ -7,6 +7,7 @@
 // Tensor or a TensorList. Floating inputs are replaced by detached contiguous float64 copies that
 // require a gradient; integer and bool inputs pass through. Every output gets a random cotangent
 // (a sum is no check: the sum of a softmax is constant, so a backward of zeros would pass).
+// A module in the function takes float64 after module.to(float64).
 // Throws Error naming input, element, analytic and numeric value.
 #pragma once
 

@@ -26,14 +26,17 @@ ParameterList Module::parameters(const std::function<bool(const Parameter&)>& pr
 }
 
 ParameterList Module::parameters(std::string_view pattern) const {
+  return matching("parameters", pattern);
+}
+
+ParameterList Module::matching(const char* method, std::string_view pattern) const {
   ParameterList chosen = parameters(
       [pattern](const Parameter& parameter) { return matches_pattern(parameter.name, pattern); });
   if (chosen.empty())
     throw Error(
-        fmt::format(
-            "parameters: no name matches '{}'; the module '{}' has {} parameters; needed at least "
-            "one match",
-            pattern, scope_.path(), parameters().size()),
+        fmt::format("{}: no name matches '{}'; the module '{}' has {} parameters; needed at least "
+                    "one match",
+                    method, pattern, scope_.path(), parameters().size()),
         "print the model to see the names; they start at its root");
   return chosen;
 }

@@ -83,6 +83,8 @@ class Module {
   ~Module() = default;
 
  private:
+  ParameterList matching(const char* method, std::string_view pattern) const;
+
   Scope scope_;
 };
 

@@ -111,11 +111,11 @@ LoadReport Module::load_state_dict(const NamedTensors& state, const LoadOptions&
 }
 
 void Module::freeze(std::string_view pattern) {
-  for (Parameter& parameter : parameters(pattern)) parameter.tensor.requires_grad_(false);
+  for (Parameter& parameter : matching("freeze", pattern)) parameter.tensor.requires_grad_(false);
 }
 
 void Module::unfreeze(std::string_view pattern) {
-  for (Parameter& parameter : parameters(pattern)) parameter.tensor.requires_grad_();
+  for (Parameter& parameter : matching("unfreeze", pattern)) parameter.tensor.requires_grad_();
 }
 
 }  // namespace keymix::nn

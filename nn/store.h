@@ -1,5 +1,6 @@
 // Store: where a model's parameters and buffers live, by dotted name. Modules hold handles on them,
-// so they can be moved freely, and cannot hold a parameter that the store does not know.
+// so they can be moved freely; a parameter is born here, so that none is unknown. (Who assigns to the
+// handle takes it out again: values change by copy_ or load_state_dict.)
 //
 //   nn::Store& store = model.scope().store();
 //   for (const nn::ModuleRecord& m : store.modules()) fmt::print("{} {}\n", m.path, m.types.back());

@@ -114,8 +114,14 @@ inline std::string type_of(const CLI::App& app, const std::string& flag) {
 // Throws Error unless the program and its subcommands know every argument.
 inline void check_extras(const CLI::App& app) {
   const std::vector<std::string> extras = app.remaining(true);
-  keymix::check(extras.empty(), "{}: unknown argument; needed flags that --help lists",
-                extras.empty() ? "" : extras.front());
+  if (extras.empty()) return;
+  std::string commands;
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+    commands += sub->get_name() + ", ";
+  keymix::check(
+      commands.empty() || !app.get_subcommands().empty() || extras.front().starts_with('-'),
+      "{}: unknown command; needed {}or flags that --help lists", extras.front(), commands);
+  keymix::fail("{}: unknown argument; needed flags that --help lists", extras.front());
 }
 
 // Reads the arguments. Throws Error when a value is missing or no good, and CLI::CallForHelp. What

@@ -90,7 +90,7 @@ int train(const language_model::Options& options, const language_model::Vocabula
                 ? fmt::format("{:.1f} ms per step", result.ms_per_step)
                 : fmt::format("none: all {} steps were done before", grouped(result.steps)));
   print_row("written", fmt::format("{0}/best.safetensors, {0}/curves.png, {0}/metrics.jsonl", out));
-  print_row("next", fmt::format("language_model generate --from {} --prompt TEXT", out));
+  print_row("next", fmt::format("{} generate --from {} --prompt TEXT", options.program, out));
   return 0;
 }
 
@@ -130,7 +130,9 @@ Work prepare(const language_model::Options& options) {
 int main(int argc, char** argv) {
   Work work;
   try {
-    work = prepare(language_model::parse_options(std::vector<std::string>(argv + 1, argv + argc)));
+    auto options = language_model::parse_options(std::vector<std::string>(argv + 1, argv + argc));
+    options.program = argv[0];
+    work = prepare(options);
   } catch (const std::exception& error) {
     return flags::report_error(error, flags::kWrongUse);
   }

@@ -47,6 +47,7 @@ struct TrainOptions {
 enum class Action { answer, train, generate, evaluate };
 
 struct Options {
+  std::string program = "language_model";  // as it was called
   Action action = Action::train;
   std::string answer = {};  // what --help or --version print
   int threads = 1;

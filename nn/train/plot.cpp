@@ -91,6 +91,7 @@ std::string draw(const std::function<std::string(const std::string& png)>& scrip
 }  // namespace
 
 std::string plot_script(const std::vector<Plot>& plots, const std::string& png) {
+  check(!plots.empty(), "plot: there is nothing to draw; needed one plot or more");
   std::string data, drawing;
   int block = 0;
   for (const Plot& plot : plots) {

@@ -49,7 +49,8 @@ struct Heatmap {
   std::string y_label = "query";
 };
 
-// The gnuplot script, with the data in it, that draws the plots side by side into `png`.
+// The gnuplot script, with the data in it, that draws the plots side by side into `png`. Throws Error,
+// as draw_plots does, when there are none.
 std::string plot_script(const std::vector<Plot>& plots, const std::string& png);
 
 // Draws `png`. Returns "" or, in a few words, why there is no drawing; an older one then stays.

@@ -88,7 +88,10 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
         "--steps: not a whole number; got 'many'; needed one");
   CHECK(error_of({text, "--hedas", "2"}) ==
         "--hedas: unknown argument; needed flags that --help lists");
-  CHECK(error_of({"genrate"}) == "genrate: unknown argument; needed flags that --help lists");
+  CHECK(error_of({"genrate"}) ==
+        "genrate: unknown command; needed generate, evaluate, or flags that --help lists");
+  CHECK(error_of({"generate", "x", "--from", "y"}) ==
+        "x: unknown argument; needed flags that --help lists");
   CHECK(error_of({"generate"}) == "--from: it is missing; needed PATH");
   CHECK(error_of({"generate", "--frm", "x"}) ==
         "--frm: unknown argument; needed flags that --help lists");

@@ -97,5 +97,5 @@ TEST_CASE("frozen parameters keep still until they are thawed", "[unit]") {
   CHECK(step() == std::pair(false, true));
   model.unfreeze();
   CHECK(step() == std::pair(true, true));
-  CHECK(message_of([&] { model.freeze("head.*"); }).starts_with("parameters: no name matches"));
+  CHECK(message_of([&] { model.freeze("head.*"); }).starts_with("freeze: no name matches"));
 }

@@ -40,7 +40,7 @@ Section scope_section() {
           {MISUSE(nn::Linear layer(Generator(1), {.in = 2, .out = 2}); layer.to(int64)),
            "to: parameters are floating; got int64; needed a float dtype"},
           {MISUSE(nn::Linear layer(Generator(1), {.in = 2, .out = 2}); layer.freeze("wieght")),
-           "parameters: no name matches 'wieght'; the module '' has 2 parameters; needed at least "
+           "freeze: no name matches 'wieght'; the module '' has 2 parameters; needed at least "
            "one match\n  hint: print the model to see the names; they start at its root"},
           {MISUSE(nn::ModuleList<nn::Linear>(Generator(1), -1)),
            "ModuleList '': negative count; got -1; needed 0 or more"},

@@ -181,6 +181,8 @@ Section checkpoint_section() {
            "no checksum; needed a file of write_checkpoint; read_checkpoint: "
            "'FOLDER/c.previous' is not a checkpoint; it has no checksum; needed a file of "
            "write_checkpoint"},
+          {MISUSE(write_checkpoint(folder / "missing/c", {})),
+           "write_checkpoint: there is no folder for 'FOLDER/missing/c'; needed one that exists"},
           {MISUSE(write_checkpoint(folder / "c", {});
                   read_checkpoint(folder / "c").integer("step")),
            "checkpoint 'FOLDER/c': it has no 'step'; needed one"},
@@ -230,6 +232,8 @@ Section report_section() {
            "ProgressBar: got no stream; needed one, such as stdout"},
           {MISUSE(train::ProgressBar({.total = 0})),
            "ProgressBar: no steps; got total = 0, line_every = 1; needed 1 or more"},
+          {MISUSE(train::plot_script({}, "out.png")),
+           "plot: there is nothing to draw; needed one plot or more"},
           {MISUSE(train::heatmap_script({}, "out.png")),
            "heatmap: there is nothing to draw; needed one map or more"},
           {MISUSE(train::heatmap_script({{.title = "head 0", .values = ones({3})}}, "out.png")),

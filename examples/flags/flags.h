@@ -3,8 +3,10 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <limits>
@@ -54,6 +56,15 @@ inline void check_range(std::string_view flag, std::int64_t value, std::int64_t 
   using keymix::train::grouped;
   keymix::check(value >= low && value <= high, "{}: out of range; got {}; needed {} to {}", flag,
                 grouped(value), grouped(low), grouped(high));
+}
+
+// The place of `word` among the choices.
+inline std::size_t choice(std::string_view flag, const std::string& word,
+                          const std::vector<std::string>& choices) {
+  const auto found = std::find(choices.begin(), choices.end(), word);
+  keymix::check(found != choices.end(), "{}: unknown choice; got '{}'; needed one of {}", flag,
+                word, fmt::join(choices, ", "));
+  return static_cast<std::size_t>(found - choices.begin());
 }
 
 // "" if `text` is a Number and nothing else, else why not.

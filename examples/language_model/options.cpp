@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 
@@ -18,8 +19,6 @@ namespace {
 namespace nn = keymix::nn;
 using flags::check_range;
 
-const std::vector<std::string> kAttentions = {"softmax", "mgk", "smgk", "performer"};
-
 template <typename T>
 T number_of(const keymix::Metadata& metadata, const std::string& name) {
   const auto found = metadata.find("config." + name);
@@ -32,11 +31,14 @@ T number_of(const keymix::Metadata& metadata, const std::string& name) {
   return value;
 }
 
+nn::PositionKind positions_of(const ModelOptions& model) {
+  constexpr std::array kinds{nn::learned, nn::sinusoidal, nn::rotary};
+  return kinds[flags::choice("--positions", model.positions, {"learned", "sinusoidal", "rotary"})];
+}
+
 void check_model(const ModelOptions& model) {
-  keymix::check(
-      std::find(kAttentions.begin(), kAttentions.end(), model.attention) != kAttentions.end(),
-      "--attention: unknown choice; got '{}'; needed one of {}", model.attention,
-      fmt::join(kAttentions, ", "));
+  flags::choice("--attention", model.attention, {"softmax", "mgk", "smgk", "performer"});
+  positions_of(model);
   check_range("--heads", model.heads, 1, 1024);
   check_range("--head-dim", model.head_dim, 1, 65536);
   check_range("--components", model.components, 1, 64);
@@ -76,8 +78,7 @@ void add_training_flags(CLI::App& app, Options& options) {
   model("--context", options.model.context, "characters it sees", "N");
   model("--dropout", options.model.dropout,
         "probability of dropping a feature, and an attention weight; performer has no such", "P");
-  app.add_flag("--rotary", options.model.rotary, "rotary positions instead of learned ones")
-      ->group("Model");
+  model("--positions", options.model.positions, "learned, sinusoidal or rotary", "KIND");
   TrainOptions& training = options.training;
   const flags::Adder train{app, "Training"};
   train("--text", training.text, "the text to learn, UTF-8; its last tenth is for validation",
@@ -133,7 +134,7 @@ nn::LanguageModelOptions ModelOptions::model(std::int64_t vocab) const {
           .dropout = dropout,
           .attention_dropout = attention == "performer" ? 0.0 : dropout,
           .attention = core,
-          .positions = rotary ? nn::rotary : nn::learned};
+          .positions = positions_of(*this)};
 }
 
 std::string ModelOptions::description() const {
@@ -154,7 +155,7 @@ keymix::Metadata ModelOptions::metadata() const {
                             {"width", std::to_string(width)},
                             {"context", std::to_string(context)},
                             {"dropout", fmt::format("{}", dropout)},
-                            {"rotary", rotary ? "1" : "0"}};
+                            {"positions", positions}};
   // Checkpoints of the other attentions are what they were before there was a performer.
   if (attention == "performer") metadata["features"] = std::to_string(features);
   return metadata;
@@ -162,8 +163,9 @@ keymix::Metadata ModelOptions::metadata() const {
 
 ModelOptions ModelOptions::from_metadata(const keymix::Metadata& metadata) {
   const auto attention = metadata.find("config.attention");
-  keymix::check(attention != metadata.end(),
-                "checkpoint: it does not say which attention it has; needed one that "
+  const auto positions = metadata.find("config.positions");
+  keymix::check(attention != metadata.end() && positions != metadata.end(),
+                "checkpoint: it does not say which attention and positions it has; needed one that "
                 "language_model wrote");
   ModelOptions options{.attention = attention->second,
                        .heads = number_of<std::int64_t>(metadata, "heads"),
@@ -173,7 +175,7 @@ ModelOptions ModelOptions::from_metadata(const keymix::Metadata& metadata) {
                        .width = number_of<std::int64_t>(metadata, "width"),
                        .context = number_of<std::int64_t>(metadata, "context"),
                        .dropout = number_of<double>(metadata, "dropout"),
-                       .rotary = number_of<std::int64_t>(metadata, "rotary") != 0};
+                       .positions = positions->second};
   if (options.attention == "performer")
     options.features = number_of<std::int64_t>(metadata, "features");
   check_model(options);

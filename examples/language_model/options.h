@@ -20,7 +20,7 @@ struct ModelOptions {
   std::int64_t width = 128;
   std::int64_t context = 64;
   double dropout = 0.0;  // of attention weights too, where there are any: not in performer
-  bool rotary = false;   // rotary positions instead of learned ones
+  std::string positions = "learned";  // or sinusoidal, rotary
 
   keymix::nn::LanguageModelOptions model(std::int64_t vocab) const;
   std::string description() const;  // "mgk, 2 heads of 32, 2 keys each"

@@ -73,15 +73,6 @@ Flags lra_flags() {
   return flags;
 }
 
-// The place of `word` among the choices.
-std::size_t choice(std::string_view flag, const std::string& word,
-                   const std::vector<std::string>& choices) {
-  const auto found = std::find(choices.begin(), choices.end(), word);
-  keymix::check(found != choices.end(), "{}: unknown choice; got {}; needed one of {}", flag,
-                excerpt(word), fmt::join(choices, ", "));
-  return static_cast<std::size_t>(found - choices.begin());
-}
-
 void add_data_flags(CLI::App& app, Flags& flags) {
   DataOptions& data = flags.options.data;
   const ::flags::Adder add{app, "Data"};
@@ -220,9 +211,9 @@ void check_classifier(Flags& flags) {
   check_range("--head-dim", flags.head_dim, 1, kMostWidth);
   check_range("--hidden", classifier.hidden, 1, kMostWidth);
   classifier.head_dim = flags.head_dim;
-  classifier.positions =
-      std::array{nn::learned,
-                 nn::sinusoidal}[choice("--positions", flags.positions, {"learned", "sinusoidal"})];
+  classifier.positions = std::array{
+      nn::learned,
+      nn::sinusoidal}[::flags::choice("--positions", flags.positions, {"learned", "sinusoidal"})];
   const auto check_probability = [](const char* flag, double p) {
     keymix::check(p >= 0 && p < 1, "{}: not a probability; got {}; needed 0 <= p < 1", flag, p);
   };
@@ -238,7 +229,8 @@ std::vector<ModelOptions> make_models(const CLI::App& app, const Flags& flags) {
     if (word == "all")
       wanted.fill(true);
     else
-      wanted[choice("--attention", word, {"softmax", "mgk", "smgk", "performer", "all"})] = true;
+      wanted[::flags::choice("--attention", word, {"softmax", "mgk", "smgk", "performer", "all"})] =
+          true;
   }
   for (const char* flag : {"--components", "--mixing", "--mixing-shared"})
     keymix::check(app.count(flag) == 0 || wanted[1] || wanted[2],
@@ -255,12 +247,11 @@ std::vector<ModelOptions> make_models(const CLI::App& app, const Flags& flags) {
   const std::int64_t features = flags.features.value_or(128);
   check_range("--features", features, 1, kMostWidth);
   if (flags.heads) check_range("--heads", *flags.heads, 1, kMostHeads);
-  const nn::Mixing mixing = {
-      .kind = std::array{nn::clamp_weights, nn::softmax_weights, nn::uniform_weights}[choice(
-          "--mixing", flags.mixing, {"clamp", "softmax", "uniform"})],
-      .shared = std::array{
-          nn::per_layer,
-          nn::per_head}[choice("--mixing-shared", flags.mixing_shared, {"layer", "head"})]};
+  const nn::Mixing mixing = {.kind = std::array{nn::clamp_weights, nn::softmax_weights,
+                                                nn::uniform_weights}[::flags::choice(
+                                 "--mixing", flags.mixing, {"clamp", "softmax", "uniform"})],
+                             .shared = std::array{nn::per_layer, nn::per_head}[::flags::choice(
+                                 "--mixing-shared", flags.mixing_shared, {"layer", "head"})]};
   const std::array<nn::AttentionOptions, 4> attention = {
       nn::Softmax{}, nn::Mgk{.components = components, .mixing = mixing},
       nn::Smgk{.components = components, .mixing = mixing}, nn::Performer{.features = features}};
@@ -287,7 +278,7 @@ Flags flags_of_setting(const std::vector<std::string>& arguments) {
       ->type_name("NAME")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   ::flags::parse(app, arguments);
-  return choice("--setting", setting, {"short", "lra"}) == 0 ? short_flags() : lra_flags();
+  return ::flags::choice("--setting", setting, {"short", "lra"}) == 0 ? short_flags() : lra_flags();
 }
 
 }  // namespace

@@ -220,15 +220,16 @@ TEST_CASE("language_model: trains, writes, evaluates", "[unit]") {
   }
 }
 
-TEST_CASE("language_model: every core, with learned and with rotary positions", "[unit]") {
+TEST_CASE("language_model: every core, with every kind of positions", "[unit]") {
   const TempFolder folder;
   write_bytes(folder / "text", sample_text());
   for (const std::string core : {"softmax", "mgk", "smgk"})
-    for (const std::string positions : {"", " --rotary"}) {
+    for (const std::string positions : {"learned", "sinusoidal", "rotary"}) {
       INFO(core << positions);
-      const std::string place = core + (positions.empty() ? "" : "-rotary");
-      const Outcome trained = run_program(
-          folder, kTiny + " --steps 6 --attention " + core + positions + " --out " + place);
+      const std::string place = core + "-" + positions;
+      const Outcome trained =
+          run_program(folder, kTiny + " --steps 6 --attention " + core + " --positions " +
+                                  positions + " --out " + place);
       INFO(trained.err);
       REQUIRE(trained.status == 0);
       const Outcome written =
@@ -298,7 +299,7 @@ TEST_CASE("language_model: bad places and texts end in an error, not in a traini
            {"--layers 2", "layers was 1, now 2"},
            {"--context 9", "context was 8, now 9"},
            {"--dropout 0.1", "dropout was 0, now 0.1"},
-           {"--rotary", "rotary was "},
+           {"--positions rotary", "positions was learned, now rotary"},
            {"--steps 11", "steps was 10, now 11"},
            {"--batch 3", "batch was 2, now 3"},
            {"--warmup 3", "warmup was 2, now 3"},

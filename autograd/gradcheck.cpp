@@ -87,6 +87,14 @@ void compare_input(const DifferentiableFunction& function, const TensorList& inp
   }
 }
 
+void check_options(const char* op, const GradcheckOptions& options) {
+  check(std::isfinite(options.eps) && options.eps > 0 && std::isfinite(options.atol) &&
+            options.atol >= 0 && std::isfinite(options.rtol) && options.rtol >= 0,
+        "{}: impossible options; got eps = {}, atol = {}, rtol = {}; needed a positive eps, and "
+        "tolerances of 0 or more",
+        op, options.eps, options.atol, options.rtol);
+}
+
 }  // namespace
 
 void autograd::fail_call(std::size_t tensors) {
@@ -98,11 +106,7 @@ void autograd::fail_call(std::size_t tensors) {
 
 void gradcheck_function(const DifferentiableFunction& function, const TensorList& inputs,
                         GradcheckOptions options) {
-  check(options.eps > 0 && options.atol >= 0 && options.rtol >= 0,
-        "gradcheck: impossible options; got eps = {}, atol = {}, rtol = {}; needed a positive eps, "
-        "and "
-        "tolerances of 0 or more",
-        options.eps, options.atol, options.rtol);
+  check_options("gradcheck", options);
   const TensorList x = float64_inputs(inputs);
   const GradMode recording(true);
   const TensorList outputs = function(x);
@@ -133,6 +137,7 @@ void gradcheck_function(const DifferentiableFunction& function, const TensorList
 
 void gradgradcheck_function(const DifferentiableFunction& function, const TensorList& inputs,
                             GradcheckOptions options) {
+  check_options("gradgradcheck", options);
   // The function to check is (inputs, cotangents) -> gradients of the inputs.
   TensorList all_inputs;
   for (const Tensor& input : inputs) all_inputs.push_back(input);

@@ -37,10 +37,8 @@ std::string describe(const Node& node) {
   return text;
 }
 
-}  // namespace
-
-std::string graph_to_string(const Tensor& tensor) {
-  const Numbering numbering("graph_to_string", tensor);
+std::string text_for(const char* function, const Tensor& tensor) {
+  const Numbering numbering(function, tensor);
   std::string text;
   for (std::size_t i = 0; i < numbering.nodes.size(); ++i) {
     text += fmt::format("#{} {}", i, describe(*numbering.nodes[i]));
@@ -55,7 +53,13 @@ std::string graph_to_string(const Tensor& tensor) {
   return text;
 }
 
-void print_graph(const Tensor& tensor) { std::fputs(graph_to_string(tensor).c_str(), stdout); }
+}  // namespace
+
+std::string graph_to_string(const Tensor& tensor) { return text_for("graph_to_string", tensor); }
+
+void print_graph(const Tensor& tensor) {
+  std::fputs(text_for("print_graph", tensor).c_str(), stdout);
+}
 
 std::string to_dot(const Tensor& tensor) {
   const Numbering numbering("to_dot", tensor);

@@ -105,7 +105,8 @@ enum class RandomKind { uniform, normal, randint, bernoulli };
 struct UnaryParams {
   double a = 0, b = 0;
 };
-// uniform: [a, b). normal: mean a, standard deviation b. randint: [low, high), 1 to 2^32 values. bernoulli: P(1) = a.
+// uniform: [a, b). normal: mean a, standard deviation b. randint: [low, high), 1 to 2^32 values.
+// bernoulli: P(1) = a.
 //
 //   const RandomParams params{.a = 0, .b = 0.02};
 //   backend.random(RandomKind::normal, mut_view_of(y), rng.reserve(y.numel()), params);

@@ -5,7 +5,7 @@
 
 namespace keymix {
 
-// The caller's thread included. At first KEYMIX_THREADS, or the number of CPUs this process may use.
+// The caller's thread included. At first KEYMIX_THREADS, or the CPUs that this process may use.
 int num_threads();
 // Throws Error unless 1 <= count <= 256, and when called from inside a parallel loop.
 void set_num_threads(int count);

@@ -8,9 +8,10 @@
 
 namespace keymix {
 
-// Throw Error unless the variable is unset, empty or a whole number in the range (of a flag: 0 or 1).
+// Throw Error unless the variable is unset, empty or a whole number in the range, of a flag 0 or 1.
 bool env_flag(const char* name, bool fallback = false);
 std::int64_t env_int(const char* name, std::int64_t fallback, std::int64_t low, std::int64_t high);
+
 std::optional<std::string> env_string(const char* name);
 
 }  // namespace keymix

@@ -134,11 +134,10 @@ Tensor linspace(double start, double stop, std::int64_t count, const TensorOptio
 }
 
 Tensor eye(std::int64_t n, std::optional<std::int64_t> m, const TensorOptions& options) {
-  const std::int64_t columns_count = m.value_or(n);
-  check(n >= 0 && columns_count >= 0, "eye: negative size; got {} by {}; needed 0 or more", n,
-        columns_count);
+  const std::int64_t width = m.value_or(n);
+  check(n >= 0 && width >= 0, "eye: negative size; got {} by {}; needed 0 or more", n, width);
   const Tensor rows = arange(n, {.device = options.device}).unsqueeze(1);
-  const Tensor columns = arange(columns_count, {.device = options.device});
+  const Tensor columns = arange(width, {.device = options.device});
   return finish((rows == columns).to(options.dtype.value_or(float32)), options);
 }
 
@@ -205,8 +204,12 @@ Tensor rand(const Shape& shape, Generator& rng, const TensorOptions& options) {
 
 Tensor uniform(const Shape& shape, double low, double high, Generator& rng,
                const TensorOptions& options) {
-  check(low <= high && std::isfinite(high - low),
-        "uniform: impossible range; got [{}, {}); needed finite ends, low <= high", low, high);
+  // Halves are drawn as float32.
+  const double widest = options.dtype == float64 ? std::numeric_limits<double>::max()
+                                                 : std::numeric_limits<float>::max();
+  check(low <= high && high - low <= widest,  // false for NaN
+        "uniform: impossible range; got [{}, {}); needed low <= high, at most {:.2g} apart", low,
+        high, widest);
   check_random_float("uniform", options);
   return random("uniform", RandomKind::uniform, {.a = low, .b = high}, shape, rng, options);
 }

@@ -55,9 +55,9 @@ Tensor tensor(std::initializer_list<std::initializer_list<double>> rows,
 template <typename T>
 std::vector<T> to_vector(const Tensor& tensor);
 
-// Random tensors throw Error on a range, deviation or probability that is empty, impossible or not
-// finite, and on a dtype that does not hold the values. They advance the generator (core/philox.h says which number goes where). Equal seeds
-// give equal values on every device and for every dtype.
+// Random tensors advance the generator (core/philox.h says which number goes where). Equal seeds
+// give equal values on every device and for every dtype. They throw Error on a range, deviation or
+// probability that is empty, impossible or not finite.
 Tensor rand(const Shape& shape, Generator& rng,
             const TensorOptions& options = {});  // uniform [0, 1)
 Tensor uniform(const Shape& shape, double low, double high, Generator& rng,
@@ -65,7 +65,8 @@ Tensor uniform(const Shape& shape, double low, double high, Generator& rng,
 Tensor randn(const Shape& shape, Generator& rng, const TensorOptions& options = {});  // N(0, 1)
 Tensor normal(const Shape& shape, double mean, double stddev, Generator& rng,
               const TensorOptions& options = {});
-// int64 by default, [low, high): at most 2^32 values, all of which the dtype must have.
+// int64 by default, [low, high). Throw Error, too, on more than 2^32 values, and on a dtype that does
+// not hold all of them.
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator& rng,
                const TensorOptions& options = {});
 Tensor randperm(std::int64_t n, Generator& rng,

@@ -1,5 +1,5 @@
-// The one thread pool (backends/threads.h sets its size). Work is cut by shapes alone, never by the number of threads, so the same
-// bits come out for 1, 2 or 64 threads.
+// The one thread pool, of the size that backends/threads.h sets. Work is cut by shapes alone, never
+// by the number of threads, so the same bits come out for 1, 2 or 64 threads.
 //
 //   cpu_backend::parallel_for(rows, 64, [&](std::int64_t begin, std::int64_t end) {
 //     for (std::int64_t row = begin; row < end; ++row) normalise(row);

@@ -62,8 +62,8 @@ inline void check_range(std::string_view flag, std::int64_t value, std::int64_t 
 inline std::size_t choice(std::string_view flag, const std::string& word,
                           const std::vector<std::string>& choices) {
   const auto found = std::find(choices.begin(), choices.end(), word);
-  keymix::check(found != choices.end(), "{}: unknown choice; got '{}'; needed one of {}", flag,
-                word, fmt::join(choices, ", "));
+  keymix::check(found != choices.end(), "{}: unknown choice; got {}; needed one of {}", flag,
+                keymix::in_quotes(word), fmt::join(choices, ", "));
   return static_cast<std::size_t>(found - choices.begin());
 }
 
@@ -129,9 +129,9 @@ inline void check_extras(const CLI::App& app) {
   std::string commands;
   for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
     commands += sub->get_name() + ", ";
-  keymix::check(
-      commands.empty() || !app.get_subcommands().empty() || extras.front().starts_with('-'),
-      "{}: unknown command; needed {}or flags that --help lists", extras.front(), commands);
+  keymix::check(commands.empty() || app.count_all() > 0 || extras.front().starts_with('-'),
+                "{}: unknown command; needed {}or flags that --help lists", extras.front(),
+                commands);
   keymix::fail("{}: unknown argument; needed flags that --help lists", extras.front());
 }
 

@@ -13,8 +13,8 @@
 #include <memory>
 
 #include "flags/exit_code.h"
-#include "keymix/backends/threads.h"
 #include "keymix/backends/registry.h"
+#include "keymix/backends/threads.h"
 #include "keymix/core/error.h"
 #include "keymix/core/version.h"
 #include "keymix/nn/train/progress_bar.h"

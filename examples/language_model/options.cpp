@@ -166,7 +166,7 @@ ModelOptions ModelOptions::from_metadata(const keymix::Metadata& metadata) {
   const auto positions = metadata.find("config.positions");
   keymix::check(attention != metadata.end() && positions != metadata.end(),
                 "checkpoint: it does not say which attention and positions it has; needed one that "
-                "language_model wrote");
+                "this version of language_model wrote");
   ModelOptions options{.attention = attention->second,
                        .heads = number_of<std::int64_t>(metadata, "heads"),
                        .head_dim = number_of<std::int64_t>(metadata, "head_dim"),

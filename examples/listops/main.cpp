@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "flags/exit_code.h"
-#include "keymix/backends/threads.h"
 #include "keymix/backends/registry.h"
+#include "keymix/backends/threads.h"
 #include "keymix/core/error.h"
 #include "keymix/core/version.h"
 #include "listops/curves.h"

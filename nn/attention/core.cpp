@@ -20,11 +20,13 @@ Tensor append(Tensor& buffer, const Tensor& rows, std::int64_t length, std::int6
 // Throws Error unless `rows` [B, H, n, D] can follow those in `buffer` [B, H, capacity, D].
 void check_goes_on(const Scope& scope, std::string_view what, const Tensor& buffer,
                    const Tensor& rows) {
-  check(buffer.size(0) == rows.size(0) && buffer.size(1) == rows.size(1) &&
-            buffer.size(3) == rows.size(3),
-        "step '{}': the state is another layer's or another batch's; got {} {} [batch, heads, …, "
-        "width]; needed them as in {}, which it has",
-        scope.path(), what, rows.shape(), buffer.shape());
+  check(
+      buffer.size(0) == rows.size(0) && buffer.size(1) == rows.size(1) &&
+          buffer.size(3) == rows.size(3) && buffer.dtype() == rows.dtype(),
+      "step '{}': the state is another layer's or another batch's; got {} {} {} [batch, heads, …, "
+      "width]; needed them as in {} {}, which it has",
+      scope.path(), to_string(rows.dtype()), what, rows.shape(), to_string(buffer.dtype()),
+      buffer.shape());
 }
 
 }  // namespace

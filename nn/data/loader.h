@@ -121,13 +121,9 @@ class DataLoader {
 
   // The batch at walk_, which moves on unless it failed.
   Prefetcher::Made make() {
-    try {
-      Batch batch = make_(walk_.indices());
-      walk_.advance();
-      return {.product = std::make_shared<Product>(Product{std::move(batch), walk_.position()})};
-    } catch (...) {
-      return {.failure = std::current_exception()};
-    }
+    Batch batch = make_(walk_.indices());
+    walk_.advance();
+    return {.product = std::make_shared<Product>(Product{std::move(batch), walk_.position()})};
   }
 
   std::shared_ptr<const Sampler> sampler_;

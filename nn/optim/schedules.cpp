@@ -60,11 +60,11 @@ Rates OneCycle::operator()(std::int64_t step) const {
         "needed "
         "0 <= pct_start <= 1 and positive factors",
         pct_start, div_factor, final_div_factor);
-  check(
-      base_momentum >= 0 && base_momentum < 1 && max_momentum >= 0 && max_momentum < 1,
-      "OneCycle: impossible momentum; got base_momentum = {}, max_momentum = {}; needed 0 or more, "
-      "below 1",
-      base_momentum, max_momentum);
+  check(!cycle_momentum ||
+            (base_momentum >= 0 && base_momentum < 1 && max_momentum >= 0 && max_momentum < 1),
+        "OneCycle: impossible momentum; got base_momentum = {}, max_momentum = {}; needed 0 or "
+        "more, below 1",
+        base_momentum, max_momentum);
   const double now = static_cast<double>(step);
   const double top = pct_start * static_cast<double>(steps) - 1.0;  // where the rise ends
   const double last = static_cast<double>(steps) - 1.0;

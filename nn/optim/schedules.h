@@ -77,7 +77,7 @@ struct OneCycle {
   bool cycle_momentum = true;   // false: beta1 is left to the optimiser
 
   // Throws Error unless 0 <= step < steps, pct_start lies in [0, 1], the factors are positive and the
-  // momenta in [0, 1).
+  // momenta, if they are used, in [0, 1).
   Rates operator()(std::int64_t step) const;
 };
 

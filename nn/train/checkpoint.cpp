@@ -129,9 +129,10 @@ bool is_whole_checkpoint(const std::string& path) {
 
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  std::error_code unknown;
-  check(folder.empty() || std::filesystem::is_directory(folder, unknown),
-        "write_checkpoint: there is no folder for '{}'; needed one that exists", path);
+  std::error_code fault;
+  check(folder.empty() || std::filesystem::is_directory(folder, fault),
+        "write_checkpoint: cannot write in '{}'; {}; needed a folder", folder.string(),
+        fault ? fault.message() : "it is something else");
   Metadata metadata = checkpoint.metadata;
   metadata[kFormatKey] = std::to_string(kCheckpointFormat);
   metadata["keymix_version"] = std::string(version());

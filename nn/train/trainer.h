@@ -101,7 +101,8 @@ class Trainer {
   // loss or the norm of the gradients (clipped or not) is not finite, before such a step changes the
   // weights, naming the op that made the first such value: the step is run again in AnomalyMode for
   // it. Throws Error when a checkpoint would hold a weight that is not finite, and on everything that
-  // cannot be written or resumed, and on an empty function or patience without a validation. The last checkpoint is then as it was.
+  // cannot be written or resumed; the last checkpoint is then as it was. Throws Error on an empty
+  // function and on patience without a validation.
   TrainResult run(const LossOfBatch& loss_of_batch);
 
   // After run(): puts the best weights into the model. Throws Error without a folder or a

@@ -106,7 +106,9 @@ TEST_CASE("misuse of random factories", "[unit]") {
   CHECK_THROWS_AS(normal({2}, NAN, 1, rng), Error);
   CHECK_THROWS_AS(normal({2}, 0, inf, rng), Error);
   CHECK_THROWS_AS(uniform({2}, -inf, inf, rng), Error);
-  CHECK_THROWS_AS(uniform({2}, -1e308, 1e308, rng), Error);  // wider than a double
+  CHECK_THROWS_AS(uniform({2}, NAN, 1, rng), Error);
+  CHECK_THROWS_AS(uniform({2}, -3e38, 3e38, rng), Error);  // wider than a float
+  CHECK_THROWS_AS(uniform({2}, -1e308, 1e308, rng, {.dtype = float64}), Error);
   // The same on every backend: a range of 2^32 is drawn, one more is not.
   CHECK_THROWS_AS(randint(0, (std::int64_t{1} << 32) + 1, {2}, rng), Error);
   CHECK_THROWS_AS(randint(INT64_MIN, INT64_MAX, {2}, rng), Error);
@@ -117,6 +119,7 @@ TEST_CASE("misuse of random factories", "[unit]") {
   CHECK_THROWS_AS(randperm(258, rng, {.dtype = bfloat16}), Error);  // 257 would be 256 again
   CHECK_THROWS_AS(randperm(3, rng, {.dtype = bool_}), Error);
   CHECK(rng.state().offset == 0);  // nothing was drawn
+  CHECK(abs(uniform({2}, -3e38, 3e38, rng, {.dtype = float64})).max().item() < 3e38);
   CHECK(randint(0, 256, {2}, rng, {.dtype = uint8}).dtype() == uint8);
   CHECK(randint(0, std::int64_t{1} << 32, {2}, rng).dtype() == int64);
   CHECK(randperm(256, rng, {.dtype = uint8}).max().item() == 255);

@@ -36,7 +36,7 @@ Section random_section() {
            "rand: the dtype must be floating; got int64; needed float16, bfloat16, float32 or "
            "float64"},
           {MISUSE(Generator rng(1); uniform({2}, 1, 0, rng)),
-           "uniform: impossible range; got [1, 0); needed finite ends, low <= high"},
+           "uniform: impossible range; got [1, 0); needed low <= high, at most 3.4e+38 apart"},
           {MISUSE(Generator rng(1); normal({2}, 0, -1, rng)),
            "normal: impossible distribution; got mean 0, standard deviation -1; needed finite "
            "numbers, the deviation 0 or more"},

@@ -82,9 +82,10 @@ Section core_section() {
           {MISUSE(MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
                   const auto state = layer.make_state(4); const NoGrad no_grad;
                   layer.step(ones({1, 1, 8}), *state); layer.step(ones({2, 1, 8}), *state)),
-           "step '': the state is another layer's or another batch's; got keys [2, 2, 1, 4] "
-           "[batch, "
-           "heads, …, width]; needed them as in [1, 2, 4, 4], which it has"},
+           "step '': the state is another layer's or another batch's; got float32 keys "
+           "[2, 2, 1, 4] [batch, heads, …, width]; needed them as in float32 [1, 2, 4, 4], which "
+           "it "
+           "has"},
           {MISUSE(MultiHeadAttention layer(Generator(1), {.width = 8, .heads = 2});
                   layer.make_state(0)),
            "make_state '': no room; got capacity = 0; needed 1 or more"},

@@ -129,7 +129,11 @@ inline void check_extras(const CLI::App& app) {
   std::string commands;
   for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
     commands += sub->get_name() + ", ";
-  keymix::check(commands.empty() || app.count_all() > 0 || extras.front().starts_with('-'),
+  const auto options = app.get_options();
+  const bool first = app.get_subcommands().empty() &&
+                     std::none_of(options.begin(), options.end(),
+                                  [](const CLI::Option* option) { return option->count() > 0; });
+  keymix::check(commands.empty() || !first || extras.front().starts_with('-'),
                 "{}: unknown command; needed {}or flags that --help lists", extras.front(),
                 commands);
   keymix::fail("{}: unknown argument; needed flags that --help lists", extras.front());

@@ -130,9 +130,13 @@ bool is_whole_checkpoint(const std::string& path) {
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   std::error_code fault;
-  check(folder.empty() || std::filesystem::is_directory(folder, fault),
+  const std::filesystem::file_status found = std::filesystem::status(folder, fault);
+  const bool missing = found.type() == std::filesystem::file_type::not_found;
+  check(folder.empty() || std::filesystem::is_directory(found),
         "write_checkpoint: cannot write in '{}'; {}; needed a folder", folder.string(),
-        fault ? fault.message() : "it is something else");
+        missing ? "it does not exist"
+        : fault ? fault.message()
+                : "it is something else");
   Metadata metadata = checkpoint.metadata;
   metadata[kFormatKey] = std::to_string(kCheckpointFormat);
   metadata["keymix_version"] = std::string(version());

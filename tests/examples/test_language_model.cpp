@@ -92,6 +92,7 @@ TEST_CASE("language_model: wrong flags are named", "[unit]") {
         "genrate: unknown command; needed generate, evaluate, or flags that --help lists");
   CHECK(error_of({"generate", "x", "--from", "y"}) ==
         "x: unknown argument; needed flags that --help lists");
+  CHECK(error_of({text, "x"}) == "x: unknown argument; needed flags that --help lists");
   CHECK(error_of({"generate"}) == "--from: it is missing; needed PATH");
   CHECK(error_of({"generate", "--frm", "x"}) ==
         "--frm: unknown argument; needed flags that --help lists");

@@ -182,8 +182,7 @@ Section checkpoint_section() {
            "'FOLDER/c.previous' is not a checkpoint; it has no checksum; needed a file of "
            "write_checkpoint"},
           {MISUSE(write_checkpoint(folder / "missing/c", {})),
-           "write_checkpoint: cannot write in 'FOLDER/missing'; No such file or directory; needed "
-           "a folder"},
+           "write_checkpoint: cannot write in 'FOLDER/missing'; it does not exist; needed a folder"},
           {MISUSE(write_checkpoint(folder / "c", {});
                   read_checkpoint(folder / "c").integer("step")),
            "checkpoint 'FOLDER/c': it has no 'step'; needed one"},

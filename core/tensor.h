@@ -220,7 +220,8 @@ class Tensor {
   void backward(const Tensor& cotangent, BackwardOptions options = {}) const;
   Tensor detach() const;  // shares storage and version, no history
   // Called with the cotangent when it is complete; may return a replacement (or an undefined
-  // tensor to leave it). Returns an id for remove_hook.
+  // tensor to leave it). Returns an id for remove_hook. Throws Error on an empty function, and unless
+  // the tensor requires a gradient.
   std::int64_t register_hook(std::function<Tensor(const Tensor&)> hook);
   void remove_hook(std::int64_t id);
 

@@ -16,8 +16,8 @@
 namespace keymix::train {
 
 struct ProgressBarOptions {
-  std::string label = {};  // the first column
-  std::int64_t total = 1;  // steps
+  std::string label = {};        // the first column
+  std::int64_t total = 1;        // steps
   std::int64_t done_before = 0;  // steps done before the clock starts
   std::int64_t line_every = 1;   // steps between lines where `stream` is no terminal
   std::FILE* stream = stdout;
